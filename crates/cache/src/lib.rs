@@ -1,0 +1,1 @@
+//! The change-log cache of Afterimage: writer and reader of segments.

@@ -1,0 +1,1 @@
+//! The source side of Afterimage: import of recorded write logs.

@@ -1,0 +1,1 @@
+//! Nouns and bytes of Afterimage: units, records, the container of segments and layers.

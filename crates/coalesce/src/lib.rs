@@ -1,0 +1,1 @@
+//! The operator of Afterimage: ordered runs of extents in, live extents out.

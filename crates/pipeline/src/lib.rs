@@ -1,0 +1,1 @@
+//! Crash-consistent recovery points from a captured stream of disk writes.

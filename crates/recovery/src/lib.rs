@@ -1,0 +1,1 @@
+//! Recovery points of Afterimage: layers, the manifest chain, the point reader.

@@ -1,0 +1,1 @@
+//! The two seams of Afterimage to the world: objects and disks.

@@ -1,0 +1,1 @@
+//! The disk applier of Afterimage: restore, replica disks.

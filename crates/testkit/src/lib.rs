@@ -1,0 +1,1 @@
+//! What the tests of Afterimage share: simulated disk and store, oracle, workloads.
