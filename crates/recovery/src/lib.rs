@@ -1,1 +1,30 @@
-//! Recovery points of Afterimage: layers, the manifest chain, the point reader.
+//! Recovery points: layers, the manifest chain, and the reader of points.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`manifest`] | what a manifest says, and its bytes |
+//! | [`chain`] | finding the head of the chain, checking the chain |
+//! | [`committer`] | taking a group over, committing, being fenced |
+//! | [`layer_writer`] | live extents in, layers out |
+//! | [`layer`] | an opened layer, page by page |
+//! | [`point`] | any bytes of any point |
+//! | [`verify`] | proving that points can be read back |
+
+pub mod chain;
+pub mod committer;
+mod error;
+pub mod layer;
+pub mod layer_writer;
+pub mod manifest;
+pub mod name;
+mod pack;
+pub mod point;
+pub mod verify;
+
+pub use chain::{Head, load_head};
+pub use committer::{Committer, Proposal};
+pub use error::{RecoveryError, RecoveryErrorKind};
+pub use layer_writer::{LayerJob, WrittenLayers, write_layers};
+pub use manifest::{LayerRef, Manifest, Point, StreamPosition};
+pub use point::PointReader;
+pub use verify::{Sample, Verified, verify_layer};

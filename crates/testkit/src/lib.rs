@@ -1,1 +1,28 @@
-//! What the tests of Afterimage share: simulated disk and store, oracle, workloads.
+//! What the tests of Afterimage share.
+//!
+//! - [`World`]: a simulated machine whose files and disks forget what was not synced, and
+//!   [`CrashStates`], every state that a loss of power may leave of it;
+//! - [`store_conformance`] and [`disk_conformance`]: the contracts of the two seams as suites;
+//! - [`PlainDisk`], [`stamp`] and [`Workload`]: an oracle, sectors that name the write they come
+//!   from, and writes as guests make them, all from a seed.
+
+mod conformance;
+mod crash;
+mod disk_conformance;
+mod oracle;
+mod random;
+mod sim_disk;
+mod sim_files;
+mod stamp;
+mod workload;
+mod world;
+
+pub use conformance::store_conformance;
+pub use crash::CrashStates;
+pub use disk_conformance::disk_conformance;
+pub use oracle::PlainDisk;
+pub use random::Random;
+pub use sim_disk::SimDisk;
+pub use stamp::{STAMP_LEN, Stamp, stamp};
+pub use workload::{Workload, Write};
+pub use world::{Fault, World};

@@ -1,0 +1,78 @@
+//! Names of segments.
+
+use afterimage_changelog::Name;
+use afterimage_storage::{Key, Store};
+
+use crate::error::CacheError;
+
+/// Digits of a number in a name: text order is number order.
+const DIGITS: usize = 20;
+
+/// The prefix of a stream's segments.
+///
+/// # Panics
+///
+/// Never: names are valid parts of a key.
+#[must_use]
+pub fn stream_prefix(group: &Name, stream: &Name) -> Key {
+    Key::new(&format!("{group}/{stream}")).expect("names are parts of keys")
+}
+
+/// The key of a segment.
+///
+/// # Panics
+///
+/// Never: names and numbers are valid parts of a key.
+#[must_use]
+pub fn segment_key(group: &Name, stream: &Name, number: u64) -> Key {
+    let name = format!("{group}/{stream}/{number:0DIGITS$}.seg");
+    Key::new(&name).expect("names and numbers are parts of keys")
+}
+
+/// The number in a segment's key; `None` where it is no such key.
+#[must_use]
+pub fn segment_number(key: &Key) -> Option<u64> {
+    let digits = key.as_str().rsplit('/').next()?.strip_suffix(".seg")?;
+    let plain = digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain)
+}
+
+/// The streams of a group that have segments in the cache, in order of name.
+///
+/// # Errors
+///
+/// The store failed.
+///
+/// # Panics
+///
+/// Never: a name is a valid key.
+pub fn streams(store: &dyn Store, group: &Name) -> Result<Vec<Name>, CacheError> {
+    let prefix = Key::new(group.as_str()).expect("a name is a key");
+    let mut names: Vec<Name> = Vec::new();
+    let mut after: Option<Key> = None;
+    loop {
+        let page = store
+            .list(&prefix, after.as_ref(), 1)
+            .map_err(CacheError::store)?;
+        let Some(entry) = page.into_iter().next() else {
+            return Ok(names);
+        };
+        let stream = entry
+            .key
+            .parts()
+            .nth(1)
+            .and_then(|part| Name::new(part).ok());
+        // Past everything of this stream: '~' sorts behind every character of a key, so ask from the
+        // greatest number there is.
+        after = match stream {
+            Some(stream) => {
+                let last = segment_key(group, &stream, u64::MAX);
+                if segment_number(&entry.key).is_some() && names.last() != Some(&stream) {
+                    names.push(stream);
+                }
+                Some(last.max(entry.key))
+            }
+            None => Some(entry.key),
+        };
+    }
+}

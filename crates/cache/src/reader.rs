@@ -1,0 +1,242 @@
+//! The service's side: segments in order, each checked against the one before it.
+
+use std::{ops::Range, sync::Arc};
+
+use afterimage_changelog::{
+    Container, Digest, Epoch, Fidelity, Name, ObjectKind, Position, Sequence, container::Index,
+};
+use afterimage_storage::{Key, Store, StoreError, StoreErrorKind};
+use bytes::Bytes;
+
+use crate::{
+    error::{CacheError, CacheErrorKind},
+    name::{segment_key, segment_number, stream_prefix},
+    writer::open,
+};
+
+/// A segment whose index has been read and whose place in the chain has been checked.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// Its key in the cache.
+    pub key: Key,
+    /// Header, directory with the markers, and footer.
+    pub container: Container,
+    /// Its rows and frame entries.
+    pub index: Index,
+    /// Rows at its front that an earlier point covers already.
+    pub covered_rows: usize,
+    store: Arc<dyn Store>,
+}
+
+/// Reads one stream from the cache.
+#[derive(Debug)]
+pub struct StreamReader {
+    store: Arc<dyn Store>,
+    group: Name,
+    stream: Name,
+    /// The last record given, or the position the reader began at.
+    at: Option<Position>,
+    epoch: Epoch,
+    /// Whether the segment that holds the position the reader began at may hold more.
+    resuming: bool,
+}
+
+impl Segment {
+    /// The position behind its last record.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        Position {
+            segment: self.container.header.number,
+            digest: self.container.digest(),
+            sequence: self.container.footer.last,
+        }
+    }
+
+    /// Fetches stored bytes of the segment.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn read(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.store.read_range(&self.key, range)
+    }
+}
+
+impl StreamReader {
+    /// Begins behind `position`, or at the first segment there ever was.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        group: Name,
+        stream: Name,
+        position: Option<Position>,
+    ) -> StreamReader {
+        StreamReader {
+            store,
+            group,
+            stream,
+            at: position,
+            epoch: Epoch(0),
+            resuming: position.is_some(),
+        }
+    }
+
+    /// The stream's name.
+    #[must_use]
+    pub const fn stream(&self) -> &Name {
+        &self.stream
+    }
+
+    /// The next segment with records not yet covered; `None` where there is none yet.
+    ///
+    /// Its name is known, so this never lists.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, the segment is damaged, or it does not go on where the one before it ended.
+    pub fn next_segment(&mut self) -> Result<Option<Segment>, CacheError> {
+        if self.resuming
+            && let Some(position) = self.at
+        {
+            let found = self.load(position.segment)?;
+            // Where it is gone, everything in it was covered: the next one must begin right behind.
+            if let Some(mut segment) = found {
+                if segment.end().digest != position.digest {
+                    return Err(self.gap(&segment.key, "is not the segment that was read before"));
+                }
+                let first = segment.container.header.first.0;
+                let covered = position.sequence.0.saturating_add(1).saturating_sub(first);
+                segment.covered_rows = usize::try_from(covered)
+                    .unwrap_or(usize::MAX)
+                    .min(segment.index.rows.len());
+                self.resuming = false;
+                self.epoch = segment.container.header.epoch;
+                if segment.covered_rows < segment.index.rows.len() {
+                    self.at = Some(segment.end());
+                    return Ok(Some(segment));
+                }
+            }
+        }
+        let number = self.at.map_or(0, |at| at.segment + 1);
+        let Some(segment) = self.load(number)? else {
+            return Ok(None);
+        };
+        self.check_chain(&segment)?;
+        self.resuming = false;
+        self.epoch = segment.container.header.epoch;
+        self.at = Some(segment.end());
+        Ok(Some(segment))
+    }
+
+    /// Where the next segment is not there, says whether a later one is. Lists once.
+    ///
+    /// # Errors
+    ///
+    /// A gap, or the store failed.
+    pub fn check_no_gap(&self) -> Result<(), CacheError> {
+        let next = self.at.map_or(0, |at| at.segment + 1);
+        let prefix = stream_prefix(&self.group, &self.stream);
+        let key = segment_key(&self.group, &self.stream, next);
+        let before = next.checked_sub(1);
+        let before = before.map(|number| segment_key(&self.group, &self.stream, number));
+        let listed = self
+            .store
+            .list(&prefix, before.as_ref(), 1)
+            .map_err(CacheError::store)?;
+        match listed.first().and_then(|entry| segment_number(&entry.key)) {
+            Some(number) if number > next => {
+                let what = format!("is missing, but segment {number} is there");
+                Err(self.gap(&key, &what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn load(&self, number: u64) -> Result<Option<Segment>, CacheError> {
+        let key = segment_key(&self.group, &self.stream, number);
+        let store = self.store.as_ref();
+        let container = match open(store, &key) {
+            Err(CacheError {
+                kind: CacheErrorKind::Store(error),
+                ..
+            }) if error.kind == StoreErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let header = &container.header;
+        if (header.kind, &header.group, &header.stream, header.number)
+            != (ObjectKind::Segment, &self.group, &self.stream, number)
+        {
+            let owner = format!(
+                "{}/{} as number {}",
+                header.group, header.stream, header.number
+            );
+            return Err(CacheError::new(&key, CacheErrorKind::Misplaced(owner)));
+        }
+        if header.fidelity != Fidelity::Data {
+            let what = format!("holds no order, only {}", header.fidelity.word());
+            return Err(self.gap(&key, &what));
+        }
+        let index = container
+            .index(|range| store.read_range(&key, range))
+            .map_err(|error| CacheError::open(&key, error))?;
+        Ok(Some(Segment {
+            key,
+            container,
+            index,
+            covered_rows: 0,
+            store: Arc::clone(&self.store),
+        }))
+    }
+
+    fn check_chain(&self, segment: &Segment) -> Result<(), CacheError> {
+        let header = &segment.container.header;
+        let (digest, next) = match self.at {
+            None => (Digest::NONE, Sequence::FIRST),
+            Some(at) => (at.digest, Sequence(at.sequence.0 + 1)),
+        };
+        if header.predecessor != digest {
+            return Err(self.gap(
+                &segment.key,
+                "does not follow the segment that was read last",
+            ));
+        }
+        if header.first != next {
+            let what = format!("begins at record {} where {next} is due", header.first);
+            return Err(self.gap(&segment.key, &what));
+        }
+        if header.epoch < self.epoch {
+            return Err(self.gap(&segment.key, "is of an older epoch than the one before it"));
+        }
+        Ok(())
+    }
+
+    fn gap(&self, key: &Key, what: &str) -> CacheError {
+        let advice = format!(
+            "it {what}; the order of writes is lost here, so no point is made from stream {} until \
+             it is resynchronised; points made before stay usable",
+            self.stream
+        );
+        CacheError::new(key, CacheErrorKind::Gap(advice))
+    }
+}
+
+/// Deletes the segments of a stream that a durable point covers, from number `from` on, up to but
+/// not including the one that holds the position.
+///
+/// # Errors
+///
+/// The store failed; what is left is deleted another time.
+pub fn acknowledge(
+    store: &dyn Store,
+    group: &Name,
+    stream: &Name,
+    from: u64,
+    position: &Position,
+) -> Result<(), CacheError> {
+    for number in from..position.segment {
+        store
+            .delete(&segment_key(group, stream, number))
+            .map_err(CacheError::store)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,459 @@
+//! The agent's side: records in, segments out.
+
+use std::sync::Arc;
+
+use afterimage_changelog::{
+    Container, ContainerBuilder, Digest, Disk, Epoch, Fidelity, Header, Marker, MarkerKind, Name,
+    ObjectId, ObjectKind, Row, RowKind, SECTOR, Sequence, Timestamp,
+    container::TAIL_BYTES,
+    count,
+    frame::FrameEncoder,
+    length,
+    limits::{FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX},
+    marker::marker_name,
+    size,
+};
+use afterimage_storage::{Key, Nonces, Store, StoreErrorKind};
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    error::{CacheError, CacheErrorKind},
+    name::{segment_key, segment_number, stream_prefix},
+};
+
+/// When a segment is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentLimits {
+    /// Raw bytes of a frame, a multiple of 512. Default 64 KiB, at most 1 MiB.
+    pub frame_bytes: u32,
+    /// Stored bytes after which a segment is sealed. Default 16 MiB.
+    pub segment_bytes: u64,
+    /// Rows after which a segment is sealed. Default 262,144.
+    pub segment_rows: u64,
+}
+
+impl Default for SegmentLimits {
+    fn default() -> SegmentLimits {
+        SegmentLimits {
+            frame_bytes: FRAME_BYTES_DEFAULT,
+            segment_bytes: 16 << 20,
+            segment_rows: 1 << 18,
+        }
+    }
+}
+
+/// What a writer needs besides the store.
+#[derive(Clone, Debug)]
+pub struct WriterOptions {
+    /// The group.
+    pub group: Name,
+    /// The stream.
+    pub stream: Name,
+    /// The disks that will be written. Disks the stream had before stay in it.
+    pub disks: Vec<Disk>,
+    /// When a segment is sealed.
+    pub limits: SegmentLimits,
+    /// The zstd level of its frames; 1 where nothing speaks against it.
+    pub level: i32,
+}
+
+/// Writes one stream into the cache.
+///
+/// A write is durable once [`StreamWriter::seal`] has returned after it, not before; dropping the
+/// writer drops what was not sealed.
+#[derive(Debug)]
+pub struct StreamWriter {
+    store: Arc<dyn Store>,
+    nonces: Arc<Nonces>,
+    options: WriterOptions,
+    epoch: Epoch,
+    /// Number of the segment being written.
+    number: u64,
+    predecessor: Digest,
+    /// The next record.
+    sequence: Sequence,
+    encoder: FrameEncoder,
+    segment: Option<OpenSegment>,
+    sealed_bytes: u64,
+    failed: bool,
+}
+
+#[derive(Debug)]
+struct OpenSegment {
+    builder: ContainerBuilder,
+    body: Vec<Bytes>,
+    frame: BytesMut,
+}
+
+impl StreamWriter {
+    /// Takes a stream over: goes on behind its last segment, with a higher epoch. The old writer, if
+    /// one is left, is fenced out by the first segment sealed here.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or the last segment is damaged.
+    pub fn open(
+        store: Arc<dyn Store>,
+        nonces: Arc<Nonces>,
+        mut options: WriterOptions,
+    ) -> Result<StreamWriter, CacheError> {
+        let head = head(store.as_ref(), &options.group, &options.stream)?;
+        let (epoch, number, predecessor, sequence) = match &head {
+            None => (Epoch(1), 0, Digest::NONE, Sequence::FIRST),
+            Some(Container { header, footer, .. }) => (
+                Epoch(header.epoch.0 + 1),
+                header.number + 1,
+                footer.digest,
+                Sequence(footer.last.0 + 1),
+            ),
+        };
+        if let Some(head) = head {
+            options.disks = joined(head.header.disks, options.disks);
+        }
+        let encoder = FrameEncoder::new(options.level);
+        Ok(StreamWriter {
+            store,
+            nonces,
+            options,
+            epoch,
+            number,
+            predecessor,
+            sequence,
+            encoder,
+            segment: None,
+            sealed_bytes: 0,
+            failed: false,
+        })
+    }
+
+    /// The disks of the stream, in the numbering that writes use.
+    #[must_use]
+    pub fn disks(&self) -> &[Disk] {
+        &self.options.disks
+    }
+
+    /// Sequence of the record before the next one.
+    #[must_use]
+    pub const fn last(&self) -> Sequence {
+        Sequence(self.sequence.0 - 1)
+    }
+
+    /// Stored bytes of the segments sealed here so far.
+    #[must_use]
+    pub const fn sealed_bytes(&self) -> u64 {
+        self.sealed_bytes
+    }
+
+    /// Records a write of `payload` from sector `start` on.
+    ///
+    /// # Errors
+    ///
+    /// The disk cannot hold it, or a segment could not be sealed.
+    ///
+    /// # Panics
+    ///
+    /// Never: writes are cut to frames, and segments are sealed before they are full.
+    pub fn write(
+        &mut self,
+        disk: u16,
+        start: u64,
+        payload: &[u8],
+        now: Timestamp,
+    ) -> Result<(), CacheError> {
+        if !length(payload).is_multiple_of(SECTOR) {
+            return Err(self.invalid(format!("a write of {} bytes", payload.len())));
+        }
+        self.check(disk, start, length(payload) / SECTOR)?;
+        if payload.iter().all(|&byte| byte == 0) {
+            return self.zero(disk, start, length(payload) / SECTOR, now);
+        }
+        let frame_bytes = size(u64::from(self.options.limits.frame_bytes));
+        let mut at = start;
+        for (index, piece) in payload.chunks(frame_bytes).enumerate() {
+            let sectors = u32::try_from(length(piece) / SECTOR).expect("a piece fits a frame");
+            self.make_room()?;
+            let fits = self.open_segment(now).frame.len() + piece.len() <= frame_bytes;
+            if !fits {
+                self.close_frame();
+            }
+            let segment = self.open_segment(now);
+            let frame = u32::try_from(segment.builder.frames().len()).expect("frames are limited");
+            let offset = u16::try_from(length(&segment.frame) / SECTOR).expect("frames are small");
+            segment.frame.extend_from_slice(piece);
+            segment.builder.push_row(&Row {
+                kind: RowKind::Write { frame, offset },
+                continued: index > 0,
+                disk,
+                sectors,
+                start: at,
+            });
+            self.sequence.0 += 1;
+            at += u64::from(sectors);
+        }
+        self.seal_if_due()
+    }
+
+    /// Records that sectors were discarded or written with zeroes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`StreamWriter::write`].
+    pub fn zero(
+        &mut self,
+        disk: u16,
+        start: u64,
+        sectors: u64,
+        now: Timestamp,
+    ) -> Result<(), CacheError> {
+        self.check(disk, start, sectors)?;
+        // Whole disk sectors, whatever their size.
+        const STEP: u32 = !7;
+        let (mut at, end) = (start, start + sectors);
+        while at < end {
+            let piece = u32::try_from(end - at).unwrap_or(STEP).min(STEP);
+            self.make_room()?;
+            self.open_segment(now).builder.push_row(&Row {
+                kind: RowKind::Zero,
+                continued: at > start,
+                disk,
+                sectors: piece,
+                start: at,
+            });
+            self.sequence.0 += 1;
+            at += u64::from(piece);
+        }
+        self.seal_if_due()
+    }
+
+    /// Records that a point may be cut here. The frame is closed, so that it belongs to one interval.
+    ///
+    /// # Errors
+    ///
+    /// A segment could not be sealed.
+    pub fn mark(
+        &mut self,
+        kind: MarkerKind,
+        name: &str,
+        cut: ObjectId,
+        time: Timestamp,
+    ) -> Result<(), CacheError> {
+        self.check_running()?;
+        self.make_room()?;
+        self.close_frame();
+        let sequence = self.sequence;
+        let segment = self.open_segment(time);
+        let name = marker_name(name);
+        let number = segment.builder.push_marker(Marker {
+            sequence,
+            kind,
+            time,
+            cut,
+            name,
+        });
+        segment.builder.push_row(&Row {
+            kind: RowKind::Marker,
+            continued: false,
+            disk: 0,
+            sectors: 0,
+            start: number,
+        });
+        self.sequence.0 += 1;
+        self.seal_if_due()
+    }
+
+    /// Makes everything recorded so far durable in the cache.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or another writer has taken over; this writer is of no more use then.
+    pub fn seal(&mut self) -> Result<(), CacheError> {
+        self.check_running()?;
+        self.close_frame();
+        let Some(OpenSegment { builder, body, .. }) = self.segment.take() else {
+            return Ok(());
+        };
+        let sealed = builder.finish(Sequence(self.sequence.0 - 1));
+        let mut parts = body;
+        parts.push(sealed.tail);
+        let key = segment_key(&self.options.group, &self.options.stream, self.number);
+        // Until the outcome is known nothing else may go to this number.
+        self.failed = true;
+        self.create(&key, &parts, sealed.digest)?;
+        self.failed = false;
+        self.number += 1;
+        self.predecessor = sealed.digest;
+        self.sealed_bytes += sealed.object_bytes;
+        Ok(())
+    }
+
+    /// Creates the segment; where the outcome is in doubt, what is there decides.
+    fn create(&self, key: &Key, parts: &[Bytes], digest: Digest) -> Result<(), CacheError> {
+        const ATTEMPTS: u32 = 4;
+        let mut attempt = 1;
+        loop {
+            let Err(error) = self.store.create(key, parts) else {
+                return Ok(());
+            };
+            let in_doubt = error.kind == StoreErrorKind::AlreadyExists
+                || error.effect == afterimage_storage::Effect::Unknown
+                    && error.kind != StoreErrorKind::NotDurable;
+            if !in_doubt {
+                return Err(CacheError::store(error));
+            }
+            match open(self.store.as_ref(), key) {
+                Ok(there) if there.digest() == digest => return Ok(()),
+                Ok(_) => return Err(CacheError::new(key, CacheErrorKind::Fenced)),
+                Err(CacheError {
+                    kind: CacheErrorKind::Store(reading),
+                    ..
+                }) if reading.kind == StoreErrorKind::NotFound => {
+                    // Not there, or not yet: the same bytes may go to the same name again.
+                    if attempt == ATTEMPTS {
+                        return Err(CacheError::store(error));
+                    }
+                    attempt += 1;
+                }
+                Err(reading) => return Err(reading),
+            }
+        }
+    }
+
+    fn check(&self, disk: u16, start: u64, sectors: u64) -> Result<(), CacheError> {
+        self.check_running()?;
+        let Some(known) = self.options.disks.get(usize::from(disk)) else {
+            return Err(self.invalid(format!("a write to disk {disk}, which it does not have")));
+        };
+        if known.holds(start, sectors) {
+            return Ok(());
+        }
+        Err(self.invalid(format!(
+            "a write of {sectors} sectors at sector {start} does not fit disk {} of {} sectors of \
+             {} bytes",
+            known.name,
+            known.bytes() / known.sector_size.bytes(),
+            known.sector_size.bytes()
+        )))
+    }
+
+    fn check_running(&self) -> Result<(), CacheError> {
+        if self.failed {
+            Err(self.invalid("this writer failed before; open a new one".to_owned()))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn invalid(&self, what: String) -> CacheError {
+        let prefix = stream_prefix(&self.options.group, &self.options.stream);
+        CacheError::new(&prefix, CacheErrorKind::Invalid(what))
+    }
+
+    /// Seals the open segment where one more row and frame might not fit it.
+    fn make_room(&mut self) -> Result<(), CacheError> {
+        let full = self.segment.as_ref().is_some_and(|segment| {
+            !segment
+                .builder
+                .fits(2, 2 * u64::from(FRAME_BYTES_MAX) + length(&segment.frame))
+        });
+        if full { self.seal() } else { Ok(()) }
+    }
+
+    fn seal_if_due(&mut self) -> Result<(), CacheError> {
+        let SegmentLimits {
+            segment_bytes,
+            segment_rows,
+            ..
+        } = self.options.limits;
+        // Payload that compresses to next to nothing reaches the limit of frames first.
+        const FRAMES: usize = 1 << 14;
+        let due = self.segment.as_ref().is_some_and(|segment| {
+            segment.builder.stored_bytes() >= segment_bytes
+                || segment.builder.rows() >= segment_rows
+                || segment.builder.frames().len() >= FRAMES
+        });
+        if due { self.seal() } else { Ok(()) }
+    }
+
+    fn open_segment(&mut self, now: Timestamp) -> &mut OpenSegment {
+        let StreamWriter {
+            options,
+            epoch,
+            number,
+            predecessor,
+            sequence,
+            nonces,
+            segment,
+            ..
+        } = self;
+        segment.get_or_insert_with(|| {
+            let builder = ContainerBuilder::new(Header {
+                kind: ObjectKind::Segment,
+                id: ObjectId(nonces.next()),
+                fidelity: Fidelity::Data,
+                epoch: *epoch,
+                number: *number,
+                first: *sequence,
+                created: now,
+                predecessor: *predecessor,
+                group: options.group.clone(),
+                stream: options.stream.clone(),
+                disks: options.disks.clone(),
+            });
+            let body = vec![builder.header_bytes()];
+            OpenSegment {
+                builder,
+                body,
+                frame: BytesMut::new(),
+            }
+        })
+    }
+
+    fn close_frame(&mut self) {
+        if let Some(segment) = &mut self.segment
+            && !segment.frame.is_empty()
+        {
+            let frame = self.encoder.encode(segment.frame.split().freeze());
+            segment.builder.push_frame(&frame);
+            segment.body.push(frame.bytes);
+        }
+    }
+}
+
+/// Opens the last segment of a stream.
+fn head(store: &dyn Store, group: &Name, stream: &Name) -> Result<Option<Container>, CacheError> {
+    const PAGE: usize = 1000;
+    let prefix = stream_prefix(group, stream);
+    let mut last: Option<Key> = None;
+    loop {
+        let page = store
+            .list(&prefix, last.as_ref(), PAGE)
+            .map_err(CacheError::store)?;
+        let full = count(page.len()) == count(PAGE);
+        let mut segments = page.into_iter().map(|entry| entry.key);
+        last = segments.rfind(|key| segment_number(key).is_some()).or(last);
+        if !full {
+            break;
+        }
+    }
+    last.map(|key| open(store, &key)).transpose()
+}
+
+pub(crate) fn open(store: &dyn Store, key: &Key) -> Result<Container, CacheError> {
+    let tail = store
+        .read_tail(key, TAIL_BYTES)
+        .map_err(CacheError::store)?;
+    Container::open(tail.size, &tail.bytes, |range| store.read_range(key, range))
+        .map_err(|error| CacheError::open(key, error))
+}
+
+/// The disks of before, with the size and sector size of now, and the new ones behind them.
+fn joined(before: Vec<Disk>, now: Vec<Disk>) -> Vec<Disk> {
+    let mut disks = before;
+    for disk in now {
+        match disks.iter_mut().find(|known| known.name == disk.name) {
+            Some(known) => *known = disk,
+            None => disks.push(disk),
+        }
+    }
+    disks
+}

@@ -1,0 +1,108 @@
+//! Runs: neighbouring frames that one request fetches.
+
+use afterimage_changelog::{EncodedFrame, FrameEntry, count, size};
+use bytes::Bytes;
+use rayon::prelude::*;
+
+use crate::{FrameSource, error::FetchError};
+
+/// Bytes that one request fetches at most.
+const RUN_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of frames nobody needs that a request fetches along rather than be two requests.
+const GAP_BYTES_MAX: u64 = 32 << 10;
+
+/// A frame that is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameRef {
+    /// Number of its object in the source.
+    pub object: u32,
+    /// Its number in the object.
+    pub frame: u32,
+    /// Its index entry.
+    pub entry: FrameEntry,
+}
+
+/// Frames of one object in order of place, with little between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The frames; at least one.
+    pub frames: Vec<FrameRef>,
+}
+
+/// Groups frames, which come in order of object and place, into runs.
+#[must_use]
+pub fn runs(frames: impl IntoIterator<Item = FrameRef>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for frame in frames {
+        if let Some(run) = runs.last_mut()
+            && let (Some(first), Some(last)) = (run.frames.first(), run.frames.last())
+            && last.object == frame.object
+            && frame.entry.offset >= last.entry.end()
+            && frame.entry.offset - last.entry.end() <= GAP_BYTES_MAX
+            && frame.entry.end() - first.entry.offset <= RUN_BYTES_MAX
+        {
+            run.frames.push(frame);
+        } else {
+            runs.push(Run {
+                frames: vec![frame],
+            });
+        }
+    }
+    runs
+}
+
+impl Run {
+    /// Stored bytes of the frames.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        let stored = self
+            .frames
+            .iter()
+            .map(|frame| u64::from(frame.entry.stored));
+        stored.sum()
+    }
+
+    /// Fetches the run with one request and checks each frame, on all cores of the current pool.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or a frame's bytes are not its own.
+    pub fn fetch(&self, source: &dyn FrameSource) -> Result<Vec<EncodedFrame>, FetchError> {
+        let (Some(first), Some(last)) = (self.frames.first(), self.frames.last()) else {
+            return Ok(Vec::new());
+        };
+        let start = first.entry.offset;
+        let bytes = source
+            .read(first.object, start..last.entry.end())
+            .map_err(FetchError::store)?;
+        if count(bytes.len()) != last.entry.end() - start {
+            return Err(short(source, first));
+        }
+        self.frames
+            .par_iter()
+            .map(|frame| check(source, frame, &bytes, start))
+            .collect()
+    }
+}
+
+fn check(
+    source: &dyn FrameSource,
+    frame: &FrameRef,
+    bytes: &Bytes,
+    start: u64,
+) -> Result<EncodedFrame, FetchError> {
+    let FrameRef { object, entry, .. } = frame;
+    let stored = bytes.slice(size(entry.offset - start)..size(entry.end() - start));
+    entry
+        .check(stored)
+        .map_err(|error| FetchError::corrupt(&source.name(*object), error))
+}
+
+fn short(source: &dyn FrameSource, frame: &FrameRef) -> FetchError {
+    let error = afterimage_changelog::DecodeError {
+        part: "object",
+        offset: frame.entry.offset,
+        fault: afterimage_changelog::Fault::Truncated,
+    };
+    FetchError::corrupt(&source.name(frame.object), error)
+}

@@ -1,0 +1,123 @@
+//! The manifest chain: its head, and a check of all that is left of it.
+
+use afterimage_changelog::{Digest, Name, count};
+use afterimage_storage::{Key, Store, StoreErrorKind};
+
+use crate::{
+    error::{RecoveryError, RecoveryErrorKind},
+    manifest::Manifest,
+    name::{boundary_prefix, manifest_key, manifest_prefix, number},
+};
+
+/// The newest manifest of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Its digest: what its successor names as its predecessor.
+    pub digest: Digest,
+}
+
+/// Loads the head of a group's chain; `None` where the group has no manifest.
+///
+/// # Errors
+///
+/// The store failed, or the newest manifest is damaged. An older one is never taken in its place:
+/// that would undo commits without a word.
+pub fn load_head(store: &dyn Store, group: &Name) -> Result<Option<Head>, RecoveryError> {
+    let boundary = boundary(store, group)?;
+    let newest = numbers(store, &manifest_prefix(group))?.pop();
+    match newest.filter(|&newest| boundary.is_none_or(|boundary| newest > boundary)) {
+        Some(newest) => load(store, group, newest),
+        None => Ok(None),
+    }
+}
+
+/// Loads one manifest; `None` where there is none of this number.
+///
+/// # Errors
+///
+/// The store failed, the manifest is damaged, or it is another one.
+pub fn load(store: &dyn Store, group: &Name, number: u64) -> Result<Option<Head>, RecoveryError> {
+    let key = manifest_key(group, number);
+    let bytes = match store.read(&key) {
+        Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None),
+        other => other.map_err(RecoveryError::store)?,
+    };
+    let manifest = Manifest::decode(&bytes).map_err(|error| RecoveryError::corrupt(&key, error))?;
+    if manifest.number != number || manifest.group != *group {
+        let owner = format!(
+            "it is intact but is manifest {} of group {}; someone moved or copied it here",
+            manifest.number, manifest.group
+        );
+        return Err(RecoveryError::new(&key, RecoveryErrorKind::Mismatch(owner)));
+    }
+    let digest = Digest::of(&bytes);
+    Ok(Some(Head { manifest, digest }))
+}
+
+/// The number at and below which manifests do not count any more; `None` where all count.
+///
+/// # Errors
+///
+/// The store failed.
+pub fn boundary(store: &dyn Store, group: &Name) -> Result<Option<u64>, RecoveryError> {
+    Ok(numbers(store, &boundary_prefix(group))?.pop())
+}
+
+/// Checks that the manifests left above the boundary are one chain; gives how many there are.
+///
+/// # Errors
+///
+/// The store failed, a manifest is damaged or missing, or does not follow the one before it.
+pub fn check_chain(store: &dyn Store, group: &Name) -> Result<u64, RecoveryError> {
+    let boundary = boundary(store, group)?;
+    let mut before: Option<Head> = None;
+    let mut checked = 0;
+    for number in numbers(store, &manifest_prefix(group))? {
+        if boundary.is_some_and(|boundary| number <= boundary) {
+            continue;
+        }
+        let Some(head) = load(store, group, number)? else {
+            continue;
+        };
+        let broken = |what: &str| {
+            let key = manifest_key(group, number);
+            let kind =
+                RecoveryErrorKind::Mismatch(format!("the chain of manifests is broken: {what}"));
+            Err(RecoveryError::new(&key, kind))
+        };
+        if let Some(before) = &before {
+            if before.manifest.number + 1 != number {
+                return broken("the manifest before it is missing");
+            }
+            if head.manifest.predecessor != before.digest {
+                return broken("it names another predecessor");
+            }
+            if head.manifest.epoch < before.manifest.epoch {
+                return broken("its epoch is below its predecessor's");
+            }
+        }
+        checked += 1;
+        before = Some(head);
+    }
+    Ok(checked)
+}
+
+/// The numbers under a prefix, ascending.
+fn numbers(store: &dyn Store, prefix: &Key) -> Result<Vec<u64>, RecoveryError> {
+    const PAGE: usize = 1000;
+    let mut found = Vec::new();
+    let mut after: Option<Key> = None;
+    loop {
+        let page = store
+            .list(prefix, after.as_ref(), PAGE)
+            .map_err(RecoveryError::store)?;
+        found.extend(page.iter().filter_map(|entry| number(&entry.key)));
+        let full = count(page.len()) == count(PAGE);
+        after = page.into_iter().next_back().map(|entry| entry.key);
+        if !full {
+            return Ok(found);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Committing points: one create-only name decides.
+//!
+//! The rules, and where they come from: a create whose outcome is in doubt is settled by reading
+//! back and comparing, never by assuming (object stores report a retried success as a conflict);
+//! and a name that was free may have been free because it was collected, so the boundary is read
+//! after the create (SlateDB's history of lost commits).
+
+use std::sync::Arc;
+
+use afterimage_changelog::{
+    Digest, Disk, Epoch, MarkerKind, Name, ObjectId, Position, Sequence, Timestamp, count,
+};
+use afterimage_storage::{Effect, Nonces, Store, StoreErrorKind};
+use bytes::Bytes;
+
+use crate::{
+    chain::{Head, boundary, load_head},
+    error::{RecoveryError, RecoveryErrorKind},
+    manifest::{LayerRef, MANIFEST_BYTES_MAX, Manifest, Point, StreamPosition},
+    name::{manifest_key, manifest_prefix},
+};
+
+/// How often the same bytes are sent while the store neither has them nor says why not.
+const ATTEMPTS: u32 = 4;
+
+/// A point to be committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// What it promises.
+    pub kind: MarkerKind,
+    /// The marker's text.
+    pub name: String,
+    /// The time at the source.
+    pub time: Timestamp,
+    /// The marker's cut.
+    pub cut: ObjectId,
+    /// The disks of the group at that instant.
+    pub disks: Vec<Disk>,
+    /// Bytes of the disks that may differ from the point before.
+    pub changed_bytes: u64,
+    /// What changed, oldest first; all of it durable.
+    pub layers: Vec<LayerRef>,
+    /// How far each stream of the group has been read.
+    pub streams: Vec<(Name, Position)>,
+}
+
+/// The one worker that commits for a group.
+#[derive(Debug)]
+pub struct Committer {
+    store: Arc<dyn Store>,
+    nonces: Arc<Nonces>,
+    group: Name,
+    head: Head,
+    /// Set while an outcome is in doubt; nothing else may be sent to that number then.
+    in_doubt: bool,
+}
+
+impl Committer {
+    /// Takes a group over: commits a manifest that changes nothing but raises the epoch, so that
+    /// whoever worked before finds its next number taken.
+    ///
+    /// What an earlier worker left visible is made durable before it is believed.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, the head is damaged, or another worker was faster.
+    pub fn acquire(
+        store: Arc<dyn Store>,
+        nonces: Arc<Nonces>,
+        group: Name,
+        now: Timestamp,
+    ) -> Result<Committer, RecoveryError> {
+        store
+            .settle(&manifest_prefix(&group))
+            .map_err(RecoveryError::store)?;
+        let nonce = ObjectId(nonces.next());
+        let fence = match load_head(store.as_ref(), &group)? {
+            Some(Head { manifest, digest }) => Manifest {
+                number: manifest.number + 1,
+                epoch: Epoch(manifest.epoch.0 + 1),
+                nonce,
+                predecessor: digest,
+                created: now,
+                ..manifest
+            },
+            None => Manifest {
+                // Behind every number that was ever collected.
+                number: boundary(store.as_ref(), &group)?.map_or(0, |number| number + 1),
+                epoch: Epoch(1),
+                nonce,
+                predecessor: Digest::NONE,
+                created: now,
+                next_point: 1,
+                group: group.clone(),
+                tables: Vec::new(),
+                streams: Vec::new(),
+                points: Vec::new(),
+            },
+        };
+        let mut committer = Committer {
+            store,
+            nonces,
+            group,
+            head: Head {
+                manifest: fence.clone(),
+                digest: Digest::NONE,
+            },
+            in_doubt: false,
+        };
+        committer.create(fence)?;
+        Ok(committer)
+    }
+
+    /// The newest manifest.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The epoch of this worker.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.head.manifest.epoch
+    }
+
+    /// Commits a point.
+    ///
+    /// 1. creates the next manifest: a crash before leaves layers that nobody names, a crash after
+    ///    leaves the point committed though nobody was told;
+    /// 2. reads it back and compares: from here on it is known to be ours;
+    /// 3. reads the boundary: only a number above it counts;
+    /// 4. reports: from here on the cache may be acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, another worker took over, or the outcome stayed in doubt.
+    ///
+    /// # Panics
+    ///
+    /// With a proposal whose position lies before what is committed.
+    pub fn commit(&mut self, proposal: Proposal, now: Timestamp) -> Result<&Head, RecoveryError> {
+        if self.in_doubt {
+            let kind = RecoveryErrorKind::InDoubt(self.head.manifest.number + 1);
+            return Err(RecoveryError::new(&self.group, kind));
+        }
+        let next = self.successor(proposal, now);
+        self.create(next)?;
+        Ok(&self.head)
+    }
+
+    fn successor(&self, proposal: Proposal, now: Timestamp) -> Manifest {
+        let Proposal {
+            kind,
+            name,
+            time,
+            cut,
+            disks,
+            changed_bytes,
+            layers,
+            streams,
+        } = proposal;
+        let mut next = self.head.manifest.clone();
+        next.number += 1;
+        next.nonce = ObjectId(self.nonces.next());
+        next.predecessor = self.head.digest;
+        next.created = now;
+        for (name, position) in streams {
+            match next.streams.iter_mut().find(|known| known.name == name) {
+                Some(known) => {
+                    assert!(
+                        known.position.sequence <= position.sequence,
+                        "a stream only goes forward"
+                    );
+                    known.position = position;
+                }
+                None => next.streams.push(StreamPosition { name, position }),
+            }
+        }
+        let table = next.tables.iter().position(|known| *known == disks);
+        let table = table.unwrap_or_else(|| {
+            next.tables.push(disks);
+            next.tables.len() - 1
+        });
+        let sequences = next.streams.iter().map(|stream| stream.position.sequence);
+        next.points.push(Point {
+            id: next.next_point,
+            kind,
+            name,
+            time,
+            cut,
+            table: u16::try_from(table).expect("disks change seldom"),
+            pinned_until: Timestamp(0),
+            changed_bytes,
+            sequences: sequences.collect::<Vec<Sequence>>(),
+            layers,
+        });
+        next.next_point += 1;
+        next
+    }
+
+    /// Creates a manifest and makes it the head.
+    fn create(&mut self, manifest: Manifest) -> Result<(), RecoveryError> {
+        let number = manifest.number;
+        let bytes = Bytes::from(manifest.encode());
+        if count(bytes.len()) > MANIFEST_BYTES_MAX {
+            let what = "the manifest would be over 64 MiB: prune points".to_owned();
+            return Err(RecoveryError::new(
+                &self.group,
+                RecoveryErrorKind::Limit(what),
+            ));
+        }
+        self.in_doubt = true;
+        let created = self.create_or_learn(number, &bytes);
+        if let Err(error) = &created
+            && let RecoveryErrorKind::Store(cause) = &error.kind
+            && cause.effect == Effect::None
+            && cause.kind != StoreErrorKind::NotDurable
+        {
+            // Nothing happened and nothing will: the number may be used again.
+            self.in_doubt = false;
+        }
+        created?;
+        if boundary(self.store.as_ref(), &self.group)?.is_some_and(|boundary| number <= boundary) {
+            return Err(self.fenced(number, "was collected before this commit reached it"));
+        }
+        self.in_doubt = false;
+        self.head = Head {
+            digest: Digest::of(&bytes),
+            manifest,
+        };
+        Ok(())
+    }
+
+    /// Sends the bytes until the name holds them, or is known to hold others.
+    fn create_or_learn(&self, number: u64, bytes: &Bytes) -> Result<(), RecoveryError> {
+        let key = manifest_key(&self.group, number);
+        for _ in 0..ATTEMPTS {
+            let outcome = self.store.create(&key, std::slice::from_ref(bytes));
+            if let Err(error) = outcome {
+                let in_doubt = error.kind == StoreErrorKind::AlreadyExists
+                    || error.effect == Effect::Unknown && error.kind != StoreErrorKind::NotDurable;
+                if !in_doubt {
+                    return Err(RecoveryError::store(error));
+                }
+            }
+            match self.store.read(&key) {
+                Ok(there) if there == *bytes => return Ok(()),
+                Ok(_) => return Err(self.fenced(number, "was committed by another worker")),
+                // Not there, or not yet: the same bytes may go to the same name again.
+                Err(error) if error.kind == StoreErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(RecoveryError::store(error.with_effect(Effect::Unknown)));
+                }
+            }
+        }
+        let kind = RecoveryErrorKind::InDoubt(number);
+        Err(RecoveryError::new(&self.group, kind))
+    }
+
+    fn fenced(&self, number: u64, what: &str) -> RecoveryError {
+        let kind = RecoveryErrorKind::Fenced(format!("manifest {number} {what}"));
+        RecoveryError::new(&self.group, kind)
+    }
+}

@@ -1,0 +1,340 @@
+//! From live extents to layers: frames that are dense pass through, sparse ones are repacked, and a
+//! frame without a live byte is never fetched.
+
+use afterimage_changelog::{
+    ContainerBuilder, Disk, EncodedFrame, Epoch, Fidelity, Header, Name, ObjectId, ObjectKind, Row,
+    RowKind, SECTOR, Sequence, Timestamp, count, limits::ROWS_MAX, size,
+};
+use afterimage_coalesce::{Density, Extent, FrameFate};
+use afterimage_fetch::{FrameRef, FrameSource, runs};
+use afterimage_storage::{Nonces, Store, Upload};
+use bytes::Bytes;
+
+use crate::{
+    error::{RecoveryError, RecoveryErrorKind},
+    manifest::LayerRef,
+    name::layer_key,
+    pack::{Packed, Packer},
+};
+
+/// What layers are written for: one stream, one interval or a part of one.
+#[derive(Clone, Debug)]
+pub struct LayerJob<'a> {
+    /// Where the layers go.
+    pub store: &'a dyn Store,
+    /// Source of their ids.
+    pub nonces: &'a Nonces,
+    /// The group.
+    pub group: &'a Name,
+    /// The stream.
+    pub stream: &'a Name,
+    /// Epoch of the worker.
+    pub epoch: Epoch,
+    /// The disks that the extents count, each as large as it was at any time of the interval.
+    pub disks: &'a [Disk],
+    /// The first record covered.
+    pub first: Sequence,
+    /// The last record covered.
+    pub last: Sequence,
+    /// When it is made.
+    pub created: Timestamp,
+    /// Level of zstd for repacked frames.
+    pub level: i32,
+}
+
+/// The layers of one job, all of them durable, and what it took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WrittenLayers {
+    /// The layers; they do not overlap, so their order does not matter.
+    pub layers: Vec<LayerRef>,
+    /// Bytes of the disks that the extents cover.
+    pub changed_bytes: u64,
+    /// Frames copied as they were.
+    pub passed_frames: u64,
+    /// Their stored bytes.
+    pub passed_bytes: u64,
+    /// Frames of which only the live bytes were taken.
+    pub repacked_frames: u64,
+    /// Those live bytes.
+    pub repacked_bytes: u64,
+    /// Stored bytes that were fetched.
+    pub fetched_bytes: u64,
+}
+
+/// A frame's place in the new layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    layer: u32,
+    frame: u32,
+}
+
+#[derive(Debug)]
+struct OpenLayer {
+    builder: ContainerBuilder,
+    upload: Box<dyn Upload>,
+}
+
+#[derive(Debug)]
+struct Writer<'a> {
+    job: &'a LayerJob<'a>,
+    live: &'a [Extent],
+    /// What becomes of each frame of each object.
+    fates: Vec<Vec<FrameFate>>,
+    /// Where each passed frame of each object went.
+    places: Vec<Vec<Option<Place>>>,
+    packed: Vec<Packed>,
+    packer: Packer<'a>,
+    open: Option<OpenLayer>,
+    written: WrittenLayers,
+}
+
+/// Writes the layers of `live`, which is in address order and disjoint; object `n` of `source` has
+/// `frames_of_object[n]` frames. Nothing of it counts before a manifest names the layers.
+///
+/// # Errors
+///
+/// A store failed, or a frame is damaged; nothing is left under a name that counts.
+///
+/// # Panics
+///
+/// With more live extents than a layer has rows; seal partial layers before.
+pub fn write_layers(
+    job: &LayerJob<'_>,
+    live: &[Extent],
+    frames_of_object: &[usize],
+    source: &dyn FrameSource,
+) -> Result<WrittenLayers, RecoveryError> {
+    assert!(
+        count(live.len()) <= ROWS_MAX,
+        "an interval is sealed in parts"
+    );
+    if live.is_empty() {
+        return Ok(WrittenLayers::default());
+    }
+    let (needed, fates) = sift(live, frames_of_object, source)?;
+    let mut writer = Writer {
+        job,
+        live,
+        packer: Packer::new(live, &fates, job.level),
+        fates,
+        places: frames_of_object
+            .iter()
+            .map(|&frames| vec![None; frames])
+            .collect(),
+        packed: Vec::new(),
+        open: None,
+        written: WrittenLayers::default(),
+    };
+    writer.written.changed_bytes = live
+        .iter()
+        .map(|extent| u64::from(extent.sectors) * SECTOR)
+        .sum();
+    let runs = runs(needed);
+    let mut fetched = runs.first().map(|run| run.fetch(source)).transpose()?;
+    for (index, run) in runs.iter().enumerate() {
+        let frames = fetched.take().unwrap_or_default();
+        writer.written.fetched_bytes += run.stored_bytes();
+        // The next run is fetched and checked while this one is written.
+        let (next, placed) = rayon::join(
+            || runs.get(index + 1).map(|run| run.fetch(source)).transpose(),
+            || writer.place(&run.frames, frames),
+        );
+        placed?;
+        fetched = next?;
+    }
+    writer.flush_packer()?;
+    writer.seal(true)?;
+    Ok(writer.written)
+}
+
+/// The frames with a live byte, in order of object and place, and what becomes of every frame.
+fn sift(
+    live: &[Extent],
+    frames_of_object: &[usize],
+    source: &dyn FrameSource,
+) -> Result<(Vec<FrameRef>, Vec<Vec<FrameFate>>), RecoveryError> {
+    let density = Density::count(frames_of_object, live);
+    let mut needed = Vec::new();
+    let mut fates = Vec::with_capacity(frames_of_object.len());
+    for (index, object) in (0..frames_of_object.len()).zip(0u32..) {
+        let mut of_object = Vec::new();
+        for (&live, frame) in density.of_object(index).iter().zip(0u32..) {
+            let fate = if live == 0 {
+                FrameFate::Dropped
+            } else {
+                let entry = source.entry(object, frame)?;
+                needed.push(FrameRef {
+                    object,
+                    frame,
+                    entry,
+                });
+                Density::fate(live, entry.raw)
+            };
+            of_object.push(fate);
+        }
+        fates.push(of_object);
+    }
+    Ok((needed, fates))
+}
+
+impl Writer<'_> {
+    fn fate(&self, frame: &FrameRef) -> FrameFate {
+        let frames = self.fates.get(size(u64::from(frame.object)));
+        let fate = frames.and_then(|frames| frames.get(size(u64::from(frame.frame))));
+        fate.copied().unwrap_or(FrameFate::Dropped)
+    }
+
+    fn place(&mut self, refs: &[FrameRef], frames: Vec<EncodedFrame>) -> Result<(), RecoveryError> {
+        for (at, frame) in refs.iter().zip(frames) {
+            if self.fate(at) == FrameFate::Passed {
+                self.written.passed_frames += 1;
+                self.written.passed_bytes += count(frame.bytes.len());
+                let place = self.put_frame(frame)?;
+                let frames = self.places.get_mut(size(u64::from(at.object)));
+                let slot = frames.and_then(|frames| frames.get_mut(size(u64::from(at.frame))));
+                *slot.expect("the frame is one of the object's") = Some(place);
+            } else {
+                self.written.repacked_frames += 1;
+                self.written.repacked_bytes += self.packer.take(at, &frame)?;
+                if self.packer.is_full() {
+                    self.flush_packer()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_packer(&mut self) -> Result<(), RecoveryError> {
+        for (frame, pieces) in self.packer.drain() {
+            let Place { layer, frame } = self.put_frame(frame)?;
+            self.packed.extend(pieces.into_iter().map(|piece| Packed {
+                layer,
+                frame,
+                ..piece
+            }));
+        }
+        Ok(())
+    }
+
+    fn put_frame(&mut self, frame: EncodedFrame) -> Result<Place, RecoveryError> {
+        let rows = count(self.live.len());
+        let full = self
+            .open
+            .as_ref()
+            .is_some_and(|open| !open.builder.fits(rows, count(frame.bytes.len())));
+        if full {
+            self.seal(false)?;
+        }
+        let layer = u32::try_from(self.written.layers.len()).expect("layers are few");
+        let OpenLayer { builder, upload } = self.open_layer()?;
+        let number = builder.push_frame(&frame);
+        upload.write(frame.bytes).map_err(RecoveryError::store)?;
+        Ok(Place {
+            layer,
+            frame: number,
+        })
+    }
+
+    fn open_layer(&mut self) -> Result<&mut OpenLayer, RecoveryError> {
+        if self.open.is_none() {
+            let LayerJob {
+                store,
+                nonces,
+                group,
+                stream,
+                epoch,
+                disks,
+                first,
+                created,
+                ..
+            } = *self.job;
+            let builder = ContainerBuilder::new(Header {
+                kind: ObjectKind::Layer,
+                id: ObjectId(nonces.next()),
+                fidelity: Fidelity::Data,
+                epoch,
+                number: 0,
+                first,
+                created,
+                predecessor: afterimage_changelog::Digest::NONE,
+                group: group.clone(),
+                stream: stream.clone(),
+                disks: disks.to_vec(),
+            });
+            let key = layer_key(group, epoch, builder.header().id);
+            let mut upload = store.upload(&key).map_err(RecoveryError::store)?;
+            upload
+                .write(builder.header_bytes())
+                .map_err(RecoveryError::store)?;
+            self.open = Some(OpenLayer { builder, upload });
+        }
+        Ok(self.open.as_mut().expect("opened above"))
+    }
+
+    /// Ends the open layer: the rows of the extents whose frames are in it, in address order. Zeroed
+    /// runs have no frame and go into the last layer.
+    fn seal(&mut self, last: bool) -> Result<(), RecoveryError> {
+        if last {
+            self.open_layer()?;
+        }
+        let Some(OpenLayer {
+            mut builder,
+            mut upload,
+        }) = self.open.take()
+        else {
+            return Ok(());
+        };
+        let layer = u32::try_from(self.written.layers.len()).expect("layers are few");
+        self.packed.sort_unstable_by_key(|packed| packed.extent);
+        let mut packed = self.packed.iter().peekable();
+        for (extent, number) in self.live.iter().zip(0u32..) {
+            while packed.next_if(|packed| packed.extent < number).is_some() {}
+            let kind = if extent.is_zero() {
+                last.then_some(RowKind::Zero)
+            } else if let Some(packed) = packed.next_if(|packed| packed.extent == number) {
+                let Packed { frame, offset, .. } = *packed;
+                (packed.layer == layer).then_some(RowKind::Write { frame, offset })
+            } else {
+                let frames = self.places.get(size(u64::from(extent.object)));
+                let place = frames.and_then(|frames| *frames.get(size(u64::from(extent.frame)))?);
+                place
+                    .filter(|place| place.layer == layer)
+                    .map(|place| RowKind::Write {
+                        frame: place.frame,
+                        offset: extent.offset,
+                    })
+            };
+            if let Some(kind) = kind {
+                builder.push_row(&Row {
+                    kind,
+                    continued: false,
+                    disk: extent.disk,
+                    sectors: extent.sectors,
+                    start: extent.start,
+                });
+            }
+        }
+        let id = builder.header().id;
+        let sealed = builder.finish(self.job.last);
+        upload
+            .write(Bytes::clone(&sealed.tail))
+            .map_err(RecoveryError::store)?;
+        upload.finish().map_err(|error| match error.kind {
+            // Ids are never used twice: whoever holds this one is not this worker.
+            afterimage_storage::StoreErrorKind::AlreadyExists => RecoveryError::new(
+                &error.key,
+                RecoveryErrorKind::Mismatch(
+                    "a layer of this id exists already; its random source is broken".to_owned(),
+                ),
+            ),
+            _ => RecoveryError::store(error),
+        })?;
+        self.written.layers.push(LayerRef {
+            epoch: self.job.epoch,
+            id,
+            object_bytes: sealed.object_bytes,
+            digest: sealed.digest,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! Packing the live bytes of sparse frames into new frames, in address order.
+
+use afterimage_changelog::{
+    EncodedFrame, SECTOR, frame::FrameEncoder, length, limits::FRAME_BYTES_DEFAULT, size,
+};
+use afterimage_coalesce::{Extent, FrameFate};
+use afterimage_fetch::FrameRef;
+use bytes::{Bytes, BytesMut};
+use rayon::prelude::*;
+
+use crate::error::RecoveryError;
+
+/// Live bytes that are gathered before they are sorted and packed.
+const PACK_BYTES: u64 = 16 << 20;
+
+/// Where the payload of a repacked extent went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packed {
+    /// Number of the extent among the live ones.
+    pub(crate) extent: u32,
+    pub(crate) layer: u32,
+    pub(crate) frame: u32,
+    /// Sector of the frame's payload.
+    pub(crate) offset: u16,
+}
+
+/// Gathers live pieces and packs them.
+#[derive(Debug)]
+pub(crate) struct Packer<'a> {
+    live: &'a [Extent],
+    /// The live extents of sparse frames: object, frame, number of the extent; in that order.
+    sparse: Vec<(u32, u32, u32)>,
+    level: i32,
+    /// Number of the extent and where its payload starts in `payload`.
+    pieces: Vec<(u32, usize)>,
+    payload: Vec<u8>,
+}
+
+impl<'a> Packer<'a> {
+    pub(crate) fn new(live: &'a [Extent], fates: &[Vec<FrameFate>], level: i32) -> Packer<'a> {
+        let is_sparse = |extent: &Extent| {
+            let frames = fates.get(size(u64::from(extent.object)));
+            let fate = frames.and_then(|frames| frames.get(size(u64::from(extent.frame))));
+            !extent.is_zero() && fate == Some(&FrameFate::Repacked)
+        };
+        let mut sparse: Vec<(u32, u32, u32)> = live
+            .iter()
+            .zip(0u32..)
+            .filter(|(extent, _)| is_sparse(extent))
+            .map(|(extent, number)| (extent.object, extent.frame, number))
+            .collect();
+        sparse.sort_unstable();
+        Packer {
+            live,
+            sparse,
+            level,
+            pieces: Vec::new(),
+            payload: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        length(&self.payload) >= PACK_BYTES
+    }
+
+    /// Takes the live bytes of a frame; gives how many.
+    pub(crate) fn take(
+        &mut self,
+        at: &FrameRef,
+        frame: &EncodedFrame,
+    ) -> Result<u64, RecoveryError> {
+        let payload = frame
+            .decode()
+            .map_err(|error| RecoveryError::corrupt("a sparse frame", error))?;
+        let first = self
+            .sparse
+            .partition_point(|&(object, number, _)| (object, number) < (at.object, at.frame));
+        let before = self.payload.len();
+        for &(object, number, extent) in self.sparse.get(first..).unwrap_or_default() {
+            if (object, number) != (at.object, at.frame) {
+                break;
+            }
+            let Some(run) = self.live.get(size(u64::from(extent))) else {
+                break;
+            };
+            let start = size(u64::from(run.offset) * SECTOR);
+            let end = start + size(u64::from(run.sectors) * SECTOR);
+            let piece = payload.get(start..end);
+            let piece = piece.expect("rows were checked against their frames");
+            self.pieces.push((extent, self.payload.len()));
+            self.payload.extend_from_slice(piece);
+        }
+        Ok(length(&self.payload) - length(self.payload.get(..before).unwrap_or_default()))
+    }
+
+    /// Packs what was gathered: frames, and for each the pieces in it, with layer and frame left 0.
+    pub(crate) fn drain(&mut self) -> Vec<(EncodedFrame, Vec<Packed>)> {
+        let payload = std::mem::take(&mut self.payload);
+        let mut pieces = std::mem::take(&mut self.pieces);
+        pieces.sort_unstable();
+        let mut frames: Vec<(Bytes, Vec<Packed>)> = Vec::new();
+        let mut frame = BytesMut::new();
+        let mut inside: Vec<Packed> = Vec::new();
+        for (extent, start) in pieces {
+            let sectors = self
+                .live
+                .get(size(u64::from(extent)))
+                .map_or(0, |run| run.sectors);
+            let bytes = size(u64::from(sectors) * SECTOR);
+            let piece = payload.get(start..start + bytes).unwrap_or_default();
+            if frame.len() + bytes > size(u64::from(FRAME_BYTES_DEFAULT)) && !frame.is_empty() {
+                frames.push((frame.split().freeze(), std::mem::take(&mut inside)));
+            }
+            let offset = u16::try_from(length(&frame) / SECTOR).expect("a frame is at most 1 MiB");
+            inside.push(Packed {
+                extent,
+                layer: 0,
+                frame: 0,
+                offset,
+            });
+            frame.extend_from_slice(piece);
+        }
+        if !frame.is_empty() {
+            frames.push((frame.freeze(), inside));
+        }
+        let level = self.level;
+        frames
+            .into_par_iter()
+            .map_init(
+                || FrameEncoder::new(level),
+                |encoder, (payload, inside)| (encoder.encode(payload), inside),
+            )
+            .collect()
+    }
+}

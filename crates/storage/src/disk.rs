@@ -1,0 +1,77 @@
+//! The seam to blocks: a disk of a known size that is read and written in place.
+
+use std::fmt::Debug;
+
+use crate::error::{DiskError, DiskErrorKind, DiskOperation};
+
+/// A disk.
+///
+/// All methods may be called from many threads at once; what two overlapping writes leave is one or
+/// the other, sector by sector.
+pub trait Disk: Debug + Send + Sync {
+    /// Bytes on the disk.
+    fn size(&self) -> u64;
+
+    /// Fills `into` from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// `Range` where not all of the bytes are on the disk; `into` is left in any state.
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), DiskError>;
+
+    /// Writes `data` at `offset`. A crash before [`flush`](Disk::flush) may lose or tear it.
+    ///
+    /// # Errors
+    ///
+    /// `Range` where not all of the bytes are on the disk, and then nothing is written. After any
+    /// other error each sector holds the old or the new content.
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError>;
+
+    /// Fills `len` bytes at `offset` with zeroes, as a hole where the disk can have one. A crash
+    /// before [`flush`](Disk::flush) may lose or tear it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write_at`](Disk::write_at).
+    fn zero_at(&self, offset: u64, len: u64) -> Result<(), DiskError>;
+
+    /// Makes every write and zero that returned before the call durable.
+    ///
+    /// # Errors
+    ///
+    /// `NotDurable` where it failed: nothing since the last flush may be trusted, and to flush again
+    /// does not help.
+    fn flush(&self) -> Result<(), DiskError>;
+
+    /// Writes `pieces` one behind the other from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write_at`](Disk::write_at).
+    fn write_all_at(&self, offset: u64, pieces: &[&[u8]]) -> Result<(), DiskError> {
+        // Checked as a whole first, so that a range error has written nothing.
+        let total: u64 = pieces.iter().map(|piece| length(piece)).sum();
+        if !fits(offset, total, self.size()) {
+            return Err(
+                DiskError::new(DiskOperation::Write, "the disk", DiskErrorKind::Range)
+                    .at(offset, total),
+            );
+        }
+        let mut at = offset;
+        for piece in pieces {
+            self.write_at(at, piece)?;
+            at += length(piece);
+        }
+        Ok(())
+    }
+}
+
+/// Whether `len` bytes at `offset` are all on a disk of `size` bytes.
+pub(crate) fn fits(offset: u64, len: u64, size: u64) -> bool {
+    offset.checked_add(len).is_some_and(|end| end <= size)
+}
+
+/// The length of `data` in the width of disks and objects.
+pub(crate) fn length(data: &[u8]) -> u64 {
+    u64::try_from(data.len()).expect("usize is at most 64 bits")
+}

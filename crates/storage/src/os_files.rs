@@ -1,0 +1,206 @@
+//! The files of the operating system.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use bytes::Bytes;
+use rustix::{fs::OFlags, io::Errno};
+
+use crate::{
+    draft_file::{self, DraftFile},
+    files::{Contents, Draft, Files, Listed},
+    mapped,
+    part::Part,
+    vectored,
+};
+
+/// Reads up to this many bytes are copied: to map and unmap a page costs more than that.
+const COPIED_BYTES_MAX: u64 = 16 << 10;
+
+/// The real file system. Directories are made 0700, files 0600.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsFiles;
+
+impl Files for OsFiles {
+    fn make_dir(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        draft_file::sync_dir(path)
+    }
+
+    fn draft(&self, dir: &Path) -> io::Result<Box<dyn Draft>> {
+        Ok(Box::new(OsDraft(DraftFile::create(dir)?)))
+    }
+
+    fn read(&self, path: &Path, part: &Part) -> io::Result<Contents> {
+        let file = open_object(path)?;
+        let metadata = file.metadata()?;
+        check_is_file(&metadata)?;
+        let size = metadata.len();
+        let range = part.within(size).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let wanted = range.end - range.start;
+        let len = usize::try_from(wanted).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let bytes = if wanted <= COPIED_BYTES_MAX {
+            let mut copy = vec![0; len];
+            file.read_exact_at(&mut copy, range.start)?;
+            Bytes::from(copy)
+        } else {
+            mapped::map(&file, range.start, len)?
+        };
+        Ok(Contents { size, bytes })
+    }
+
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        let metadata = fs::symlink_metadata(path)?;
+        check_is_file(&metadata)?;
+        Ok(metadata.len())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
+        let mut listed = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            // A name that is no text is no part of a key; links and devices are no objects.
+            if let Ok(name) = entry.file_name().into_string()
+                && (kind.is_file() || kind.is_dir())
+            {
+                listed.push(Listed {
+                    name,
+                    is_dir: kind.is_dir(),
+                });
+            }
+        }
+        Ok(listed)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "storage is the crate of files")]
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+}
+
+#[derive(Debug)]
+struct OsDraft(DraftFile);
+
+impl Draft for OsDraft {
+    fn write(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+        let mut file = self.0.file();
+        vectored::write_all(pieces, |_, slices| {
+            io::Write::write_vectored(&mut file, slices)
+        })
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.file().sync_all()
+    }
+
+    fn link(&mut self, path: &Path) -> io::Result<()> {
+        self.0.link(path)
+    }
+}
+
+/// Opens for reading, without following a link and without waiting for the writer of a pipe.
+#[expect(clippy::disallowed_methods, reason = "storage is the crate of files")]
+fn open_object(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = flags.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => not_a_file(),
+        _ => error,
+    })
+}
+
+fn check_is_file(metadata: &fs::Metadata) -> io::Result<()> {
+    if metadata.is_file() {
+        Ok(())
+    } else if metadata.is_dir() {
+        Err(io::ErrorKind::IsADirectory.into())
+    } else {
+        Err(not_a_file())
+    }
+}
+
+fn not_a_file() -> io::Error {
+    let reason = "it is neither a file nor a directory";
+    io::Error::new(io::ErrorKind::PermissionDenied, reason)
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests look at what is on the disk"
+)]
+mod tests {
+    use super::*;
+    use crate::disk::length;
+
+    #[test]
+    fn a_symbolic_link_is_not_an_object() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("secret");
+        fs::write(&target, b"secret").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+
+        let denied = io::ErrorKind::PermissionDenied;
+        assert_eq!(
+            OsFiles.read(&link, &Part::Whole).unwrap_err().kind(),
+            denied
+        );
+        assert_eq!(OsFiles.size(&link).unwrap_err().kind(), denied);
+        let listed = OsFiles.list(dir.path()).unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].name, "secret");
+    }
+
+    #[test]
+    fn copied_and_mapped_reads_agree_at_every_edge() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("object");
+        let content: Vec<u8> = (0..200_003u32).map(|at| (at % 251) as u8).collect();
+        fs::write(&path, &content).unwrap();
+        let size = length(&content);
+        let edges = [
+            0,
+            1,
+            4095,
+            4096,
+            4097,
+            16_384,
+            16_385,
+            65_536,
+            size - 1,
+            size,
+        ];
+        for start in edges {
+            for end in edges.into_iter().filter(|&end| end >= start) {
+                let found = OsFiles.read(&path, &Part::Range(start..end)).unwrap();
+                let (from, to) = (
+                    usize::try_from(start).unwrap(),
+                    usize::try_from(end).unwrap(),
+                );
+                assert!(found.bytes == content[from..to], "{start}..{end}");
+                assert_eq!(found.size, size);
+            }
+        }
+    }
+
+    /// What was read stays readable when the object is deleted.
+    #[test]
+    fn bytes_outlive_the_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("object");
+        fs::write(&path, vec![7; 100_000]).unwrap();
+        let found = OsFiles.read(&path, &Part::Whole).unwrap();
+        OsFiles.unlink(&path).unwrap();
+        assert!(found.bytes.iter().all(|&byte| byte == 7));
+    }
+}

@@ -1,0 +1,142 @@
+//! The seam to objects: immutable bodies under create-only names.
+
+use std::{fmt::Debug, ops::Range};
+
+use bytes::Bytes;
+
+use crate::{error::StoreError, key::Key};
+
+/// A place that keeps immutable objects.
+///
+/// The words of this trait are the contract: the conformance suite of the testkit is written from
+/// them, and every store passes it.
+///
+/// An object is created once, never changes, and may be deleted. All methods may be called from
+/// many threads at once. An error says by its [`Effect`](crate::Effect) whether the operation may
+/// have happened all the same.
+pub trait Store: Debug + Send + Sync {
+    /// Creates the object from the pieces of `body`, whole or not at all.
+    ///
+    /// On return it is visible and durable: it survives the loss of power. Of many creates of one
+    /// name exactly one succeeds, and the object holds what that one wrote.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` where the name is taken, and then the object there is left as it was.
+    fn create(&self, key: &Key, body: &[Bytes]) -> Result<(), StoreError>;
+
+    /// Begins a create whose length is not known yet.
+    ///
+    /// Nothing is visible under the name until [`Upload::finish`], which holds what
+    /// [`create`](Store::create) does. The name is not reserved.
+    ///
+    /// # Errors
+    ///
+    /// Those of `create`; a name that is taken may be found only by `finish`.
+    fn upload(&self, key: &Key) -> Result<Box<dyn Upload>, StoreError>;
+
+    /// The whole object.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where there is none.
+    fn read(&self, key: &Key) -> Result<Bytes, StoreError>;
+
+    /// Exactly the bytes of `range`.
+    ///
+    /// An empty range inside the object or at its end gives no bytes.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where there is no object, `Range` where the range ends before it starts or
+    /// reaches beyond the end of the object.
+    fn read_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError>;
+
+    /// The last `bytes_max` bytes of the object, or all of a smaller one, and its size.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where there is none.
+    fn read_tail(&self, key: &Key, bytes_max: u64) -> Result<Tail, StoreError>;
+
+    /// The size of the object in bytes.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where there is none.
+    fn size(&self, key: &Key) -> Result<u64, StoreError>;
+
+    /// The objects below `prefix/` at any depth, ascending by key, strictly after `after` where it
+    /// is given, at most `limit` of them.
+    ///
+    /// An object named `prefix` is not below it, nor is one whose name only begins alike: `a/bc` is
+    /// not below `a/b`. Where nothing is below, the list is empty. Every object that was created
+    /// before the call and not deleted is seen.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the store from answering; a prefix that does not exist is no error.
+    fn list(
+        &self,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError>;
+
+    /// Deletes the object; it is no error where there is none.
+    ///
+    /// It need not be durable: the object may be there again after a crash.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the store from deleting.
+    fn delete(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// Makes durable every object that is visible below `prefix/` now.
+    ///
+    /// What another process created may be visible before it is durable, if that process died on
+    /// its way; nothing found after a start is to be trusted before this returned. Does nothing
+    /// where visible implies durable.
+    ///
+    /// # Errors
+    ///
+    /// `NotDurable` where a sync failed.
+    fn settle(&self, prefix: &Key) -> Result<(), StoreError>;
+}
+
+/// An object on its way into a store.
+///
+/// Dropping it abandons it and leaves nothing under the name.
+pub trait Upload: Debug + Send {
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the store from taking them; the upload can only be dropped then.
+    fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
+
+    /// Creates the object from all that was written, with the promises of [`Store::create`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::create`].
+    fn finish(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// One object of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub key: Key,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The end of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// The size of the whole object in bytes.
+    pub size: u64,
+    /// Its last bytes.
+    pub bytes: Bytes,
+}
