@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use afterimage_changelog::{Disk, FrameEntry, Name, SECTOR, size};
+use afterimage_changelog::{Disk, FrameEntry, Name, ObjectId, SECTOR, size};
 use afterimage_coalesce::{Merge, Sweep};
 use afterimage_fetch::{FetchError, FrameSource};
 use afterimage_storage::{Store, StoreError};
@@ -26,8 +26,8 @@ pub struct PointReader {
     point: Point,
     disks: Vec<Disk>,
     layers: Vec<Arc<Layer>>,
-    /// For each point up to this one, its id and how many layers there are up to it.
-    reach: Vec<(u64, usize)>,
+    /// For each point up to this one, its id and cut and how many layers there are up to it.
+    reach: Vec<(u64, ObjectId, usize)>,
 }
 
 impl PointReader {
@@ -55,7 +55,7 @@ impl PointReader {
         let mut reach = Vec::new();
         for point in points {
             refs.extend_from_slice(&point.layers);
-            reach.push((point.id, refs.len()));
+            reach.push((point.id, point.cut, refs.len()));
         }
         let layers = refs
             .par_iter()
@@ -102,11 +102,13 @@ impl PointReader {
             })
     }
 
-    /// How many of the layers belong to points up to `id`; `None` where that point is not there.
+    /// How many of the layers belong to points up to the one of this id and cut; `None` where that
+    /// point is not there.
     #[must_use]
-    pub fn layers_up_to(&self, id: u64) -> Option<usize> {
-        let found = self.reach.iter().find(|(point, _)| *point == id);
-        found.map(|(_, layers)| *layers)
+    pub fn layers_up_to(&self, id: u64, cut: ObjectId) -> Option<usize> {
+        let mut reach = self.reach.iter();
+        let found = reach.find(|known| (known.0, known.1) == (id, cut));
+        found.map(|(_, _, layers)| *layers)
     }
 
     /// Number of layers the point is read from.

@@ -19,6 +19,7 @@ mod nonce;
 mod os_files;
 mod part;
 mod raw_file;
+mod remove;
 mod store;
 mod vectored;
 
@@ -37,4 +38,5 @@ pub use memory_disk::MemoryDisk;
 pub use nonce::Nonces;
 pub use os_files::OsFiles;
 pub use part::Part;
+pub use remove::remove_file;
 pub use store::{Entry, Store, Tail, Upload};

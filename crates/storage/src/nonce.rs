@@ -72,6 +72,9 @@ mod tests {
         for nonces in [Nonces::from_os(), Nonces::seeded(7)] {
             let values: BTreeSet<[u8; 16]> = (0..1000).map(|_| nonces.next()).collect();
             assert_eq!(values.len(), 1000);
+            // A seeded value is two numbers of one sequence, none of them used twice.
+            let halves = values.iter().flat_map(|value| value.chunks(8));
+            assert_eq!(halves.collect::<BTreeSet<_>>().len(), 2000);
         }
     }
 

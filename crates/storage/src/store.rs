@@ -18,11 +18,13 @@ pub trait Store: Debug + Send + Sync {
     /// Creates the object from the pieces of `body`, whole or not at all.
     ///
     /// On return it is visible and durable: it survives the loss of power. Of many creates of one
-    /// name exactly one succeeds, and the object holds what that one wrote.
+    /// name exactly one succeeds, and the object holds what that one wrote. Whether there may be
+    /// both `a` and `a/b` is up to the store; nobody is to name objects so.
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` where the name is taken, and then the object there is left as it was.
+    /// `AlreadyExists` where the name is taken, and then the object there is left as it was. It can
+    /// be read, and is durable once the create of it has returned.
     fn create(&self, key: &Key, body: &[Bytes]) -> Result<(), StoreError>;
 
     /// Begins a create whose length is not known yet.

@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use afterimage_storage::{
-    Disk, DiskErrorKind, DraftDisk, FileDisk, LocalStore, MemoryDisk, MemoryStore, Store,
+    Disk, DiskErrorKind, DraftDisk, Effect, FileDisk, Key, LocalStore, MemoryDisk, MemoryStore,
+    Store, StoreErrorKind,
 };
 use afterimage_testkit::{World, disk_conformance, store_conformance};
 
@@ -151,4 +152,21 @@ fn a_draft_disk_appears_whole_and_replaces_only_when_it_may() {
         1,
         "nothing stays beside the disk"
     );
+}
+
+/// Somebody tidied up empty directories under a running store.
+#[test]
+fn a_removed_directory_is_made_again_by_the_next_try() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(dir.path()).unwrap();
+    let key = Key::new("g/layers/a").unwrap();
+    store.create(&key, &[]).unwrap();
+    store.delete(&key).unwrap();
+    std::fs::remove_dir_all(dir.path().join("g")).unwrap();
+    let error = store.create(&key, &[]).unwrap_err();
+    assert_eq!(
+        (error.kind, error.effect),
+        (StoreErrorKind::Unavailable, Effect::None)
+    );
+    store.create(&key, &[]).unwrap();
 }

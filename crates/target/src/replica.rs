@@ -79,6 +79,17 @@ impl<'a> Replica<'a> {
         self.progress.standing()
     }
 
+    /// Makes what the record of a disk says void, durably: before the disk is made anew.
+    ///
+    /// # Errors
+    ///
+    /// The record could not be read or written.
+    pub fn forget(record: &dyn Disk, group: &Name, name: &Name) -> Result<(), TargetError> {
+        let to = Stand::default();
+        let mut progress = Progress::load(record, group, name)?;
+        Ok(progress.record(Standing::Rebuilding { to })?)
+    }
+
     /// Takes a disk that was just created, and holds zeroes throughout, as a replica.
     ///
     /// # Errors

@@ -305,6 +305,10 @@ fn fill(store: &dyn Store) {
         let body = Bytes::from_static(name.as_bytes());
         store.create(&key(name), &[body]).expect("the name is free");
     }
+    // Around them, so that a list has where to begin and to end.
+    for name in ["aside/x", "lis0", "list-", "list0", "zoo/x"] {
+        store.create(&key(name), &[]).expect("the name is free");
+    }
 }
 
 fn lists_are_ascending_and_complete(store: &dyn Store) {

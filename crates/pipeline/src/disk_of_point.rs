@@ -1,0 +1,51 @@
+//! One disk of a point, as the applier wants to see it.
+
+use std::ops::Range;
+
+use afterimage_changelog::{FrameEntry, Name};
+use afterimage_fetch::{FetchError, FrameSource};
+use afterimage_recovery::PointReader;
+use afterimage_storage::StoreError;
+use afterimage_target::{
+    Stand, TargetError,
+    replica::{Extents, PointSource},
+};
+use bytes::Bytes;
+
+/// One disk of a point.
+#[derive(Debug)]
+pub(crate) struct DiskOfPoint<'a> {
+    pub(crate) point: &'a PointReader,
+    pub(crate) disk: &'a Name,
+}
+
+impl FrameSource for DiskOfPoint<'_> {
+    fn name(&self, object: u32) -> String {
+        self.point.name(object)
+    }
+
+    fn entry(&self, object: u32, frame: u32) -> Result<FrameEntry, FetchError> {
+        self.point.entry(object, frame)
+    }
+
+    fn read(&self, object: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.point.read(object, range)
+    }
+}
+
+impl PointSource for DiskOfPoint<'_> {
+    fn layers_up_to(&self, stand: Stand) -> Option<usize> {
+        self.point.layers_up_to(stand.id, stand.cut)
+    }
+
+    fn extents(
+        &self,
+        layers: Range<usize>,
+        sectors: Range<u64>,
+    ) -> Result<Extents<'_>, TargetError> {
+        match self.point.extents_of(self.disk, sectors, layers) {
+            Ok(extents) => Ok(Box::new(extents)),
+            Err(error) => Err(TargetError::unfit(self.disk.to_string(), error.to_string())),
+        }
+    }
+}
