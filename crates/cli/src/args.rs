@@ -1,0 +1,299 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use afterimage::{Name, PointSelector};
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand, ValueHint};
+
+use crate::{point_arg, replicate::ReplicaArg};
+
+/// Crash-consistent recovery points from a captured stream of disk writes
+#[derive(Debug, Parser)]
+#[command(name = "afterimage", version, about, propagate_version = true, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    /// Print what is reported as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  2  the call is wrong: a flag, a name, a point that is not there
+  3  a store is unavailable or full: try again, nothing is lost
+  4  a gap: records are missing, points made before stay usable
+  5  an object is damaged, or is another one than it should be
+  6  the disk that is written failed
+  7  fenced: another worker or writer has taken over
+
+Examples:
+  afterimage demo
+  afterimage import log-writes vm.log.zst --disk root --size 64GiB --group shop --cache ./cache
+  afterimage replicate --group shop --cache ./cache --target ./points --once
+  afterimage points --group shop --target ./points
+  afterimage restore --group shop --target ./points --point latest --disk root --to root.raw";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring recorded writes into the cache
+    Import(Import),
+    /// Turn cached writes into recovery points
+    Replicate(Replicate),
+    /// List the recovery points of a group
+    Points(Points),
+    /// Give a point back as a disk
+    Restore(Restore),
+    /// Read points back and prove that they can be restored
+    Verify(Verify),
+    /// Print any bytes of any point, without restoring it
+    Read(Read),
+    /// Print any stored object: a segment, a layer, a manifest, a replica's record
+    Inspect(Inspect),
+    /// Do the whole job on a small recorded log and check every step
+    Demo(Demo),
+    /// Print the completion script of a shell
+    Completions(Completions),
+    /// Write the manual pages
+    Man(Man),
+}
+
+/// Bring recorded writes into the cache.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    #[command(subcommand)]
+    pub(crate) format: ImportFormat,
+}
+
+/// The formats of recorded writes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportFormat {
+    /// The log of Linux dm-log-writes and of QEMU's blklogwrites
+    #[command(after_help = "\
+Examples:
+  afterimage import log-writes vm.log --disk root --size 64GiB --group shop --cache ./cache
+  zstdcat vm.log.zst | afterimage import log-writes - --disk root --size 64GiB \\
+      --group shop --cache ./cache --marker-every 500")]
+    LogWrites(LogWrites),
+}
+
+/// The log of Linux dm-log-writes and of QEMU's blklogwrites.
+#[derive(Debug, Args)]
+pub(crate) struct LogWrites {
+    /// The log, plain or compressed with zstd; - for standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) log: PathBuf,
+    /// Name of the disk that was recorded
+    #[arg(long)]
+    pub(crate) disk: Name,
+    /// Size of that disk, as in 64GiB
+    #[arg(long)]
+    pub(crate) size: ByteSize,
+    /// The group it belongs to
+    #[arg(long, env = "AFTERIMAGE_GROUP")]
+    pub(crate) group: Name,
+    /// Where the cache is: a path or file:// URL
+    #[arg(long, value_name = "URL", env = "AFTERIMAGE_CACHE")]
+    pub(crate) cache: String,
+    /// The stream of the group that the writes belong to
+    #[arg(long, default_value = "main")]
+    pub(crate) stream: Name,
+    /// Put a crash-consistent marker after every so many entries; one after the last comes anyway
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) marker_every: Option<u64>,
+    /// Sector size the disk presents: 512 or 4096
+    #[arg(long, default_value = "512", value_name = "BYTES")]
+    pub(crate) sector_size: u64,
+    /// Stored size at which a segment is sealed
+    #[arg(long, default_value = "16MiB", value_name = "SIZE")]
+    pub(crate) segment_size: ByteSize,
+}
+
+/// Turn cached writes into recovery points.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage replicate --group shop --cache ./cache --target ./points --once
+  afterimage replicate --group shop --cache ./cache --target ./points \\
+      --replica root=/var/lib/replica/root.raw --memory 256MiB")]
+pub(crate) struct Replicate {
+    /// The group
+    #[arg(long, env = "AFTERIMAGE_GROUP")]
+    pub(crate) group: Name,
+    /// Where the cache is: a path or file:// URL
+    #[arg(long, value_name = "URL", env = "AFTERIMAGE_CACHE")]
+    pub(crate) cache: String,
+    /// Where the points go: a path or file:// URL
+    #[arg(long, value_name = "URL", env = "AFTERIMAGE_TARGET")]
+    pub(crate) target: String,
+    /// End when every complete interval in the cache is a point
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Keep a raw file or block device at the newest point; a device needs `,record=FILE` as well
+    #[arg(long, value_name = "DISK=PATH[,record=FILE]")]
+    pub(crate) replica: Vec<ReplicaArg>,
+    /// Overwrite replica files or devices that exist and are not replicas yet
+    #[arg(long)]
+    pub(crate) take_over: bool,
+    /// Memory to stay under, at least 64MiB
+    #[arg(long, default_value = "512MiB", value_name = "SIZE")]
+    pub(crate) memory: ByteSize,
+    /// Threads that hash and compress; one a core where none are given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// How often to look for the next segment
+    #[arg(long, default_value = "1s", value_name = "TIME")]
+    pub(crate) poll: jiff::SignedDuration,
+}
+
+/// List the recovery points of a group.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage points --group shop --target ./points
+  afterimage points --group shop --target ./points --json | jq '.[-1].name'")]
+pub(crate) struct Points {
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+/// A group at a target.
+#[derive(Debug, Args)]
+pub(crate) struct At {
+    /// The group
+    #[arg(long, env = "AFTERIMAGE_GROUP")]
+    pub(crate) group: Name,
+    /// Where the points are: a path or file:// URL
+    #[arg(long, value_name = "URL", env = "AFTERIMAGE_TARGET")]
+    pub(crate) target: String,
+}
+
+/// Give a point back as a disk.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage restore --group shop --target ./points --point latest --disk root --to root.raw
+  afterimage restore --group shop --target ./points --point 2026-11-20T14:05:00Z --disk root \\
+      --to root.raw --overwrite
+  afterimage restore --group shop --target ./points --point 7 --disk root --to root.raw \\
+      --in-place --from 9")]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    pub(crate) at: At,
+    /// The point: latest, an id, a name, or a time (the newest point not younger than it)
+    #[arg(long, value_parser = point_arg::parse)]
+    pub(crate) point: PointSelector,
+    /// The disk
+    #[arg(long)]
+    pub(crate) disk: Name,
+    /// A raw file or block device
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) to: PathBuf,
+    /// Replace the file, or overwrite the block device, that is there
+    #[arg(long, conflicts_with = "in_place")]
+    pub(crate) overwrite: bool,
+    /// Change the disk that is there, writing only what differs
+    #[arg(long)]
+    pub(crate) in_place: bool,
+    /// The point that the disk is known to stand at and has not been written since; without it
+    /// everything is read and compared, except on a replica, whose record says it
+    #[arg(long, requires = "in_place", value_name = "POINT", value_parser = point_arg::parse)]
+    pub(crate) from: Option<PointSelector>,
+}
+
+/// Read points back and prove that they can be restored.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage verify --group shop --target ./points
+  afterimage verify --group shop --target ./points --point 7 --sample 5%")]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) at: At,
+    /// Everything up to this point: latest, an id, a name, or a time
+    #[arg(long, default_value = "latest", value_parser = point_arg::parse)]
+    pub(crate) point: PointSelector,
+    /// Share of the frames to read, as in 5%; indexes are read whole in any case
+    #[arg(long, default_value = "100%", value_parser = point_arg::parse_share)]
+    pub(crate) sample: u32,
+    /// Chooses which frames a sample reads; another number, other frames
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+/// Print any bytes of any point.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage read --group shop --target ./points --point latest --disk root \\
+      --offset 0 --length 512 | xxd
+  afterimage read --group shop --target ./points --point 7 --disk root \\
+      --offset 1MiB --length 64KiB > piece")]
+pub(crate) struct Read {
+    #[command(flatten)]
+    pub(crate) at: At,
+    /// The point: latest, an id, a name, or a time
+    #[arg(long, value_parser = point_arg::parse)]
+    pub(crate) point: PointSelector,
+    /// The disk
+    #[arg(long)]
+    pub(crate) disk: Name,
+    /// The first byte
+    #[arg(long, default_value = "0")]
+    pub(crate) offset: ByteSize,
+    /// How many bytes
+    #[arg(long)]
+    pub(crate) length: ByteSize,
+}
+
+/// Print any stored object.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage inspect cache/shop/main/00000000000000000000.seg
+  afterimage inspect points/shop/manifest/00000000000000000003 --json")]
+pub(crate) struct Inspect {
+    /// The object's file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Print every row of the index
+    #[arg(long)]
+    pub(crate) rows: bool,
+}
+
+/// Do the whole job on a small recorded log and check every step.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage demo
+  afterimage demo --dir ./demo")]
+pub(crate) struct Demo {
+    /// A folder to work in and to leave behind; it must not exist. A temporary one, removed at the
+    /// end, where none is given
+    #[arg(long, value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Print the completion script of a shell.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage completions bash > /etc/bash_completion.d/afterimage")]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write the manual pages.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage man /usr/local/share/man/man1")]
+pub(crate) struct Man {
+    /// The folder they go to
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
+}
