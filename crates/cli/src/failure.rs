@@ -1,6 +1,10 @@
 //! Why a command failed: a message, a cause, an exit code.
 
-use afterimage::{Error, ErrorKind, cache::CacheError, storage::{DiskError, StoreError}};
+use afterimage::{
+    Error, ErrorKind,
+    cache::CacheError,
+    storage::{DiskError, StoreError},
+};
 use afterimage_capture::ImportError;
 
 use crate::inspect::InspectError;
@@ -15,7 +19,11 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into(), cause: None }
+        Failure {
+            kind,
+            message: message.into(),
+            cause: None,
+        }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Failure {
@@ -29,7 +37,11 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure { kind: error.kind(), message: error.to_string(), cause: error.cause() }
+        Failure {
+            kind: error.kind(),
+            message: error.to_string(),
+            cause: error.cause(),
+        }
     }
 }
 

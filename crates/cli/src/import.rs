@@ -37,7 +37,10 @@ pub(crate) fn run(import: &args::Import, output: &mut Output) -> Result<(), Fail
     })?;
     let cache = open_store(&arguments.cache)?;
     let imported = import_log(arguments, &cache, disk, output)?;
-    let Totals { imported, sealed_bytes } = &imported;
+    let Totals {
+        imported,
+        sealed_bytes,
+    } = &imported;
     output.value(&json!({
         "group": arguments.group.as_str(),
         "stream": arguments.stream.as_str(),
@@ -73,7 +76,14 @@ fn import_log(
     disk: Disk,
     output: &Output,
 ) -> Result<Totals, Failure> {
-    let LogWrites { log, group, stream, marker_every, segment_size, .. } = arguments;
+    let LogWrites {
+        log,
+        group,
+        stream,
+        marker_every,
+        segment_size,
+        ..
+    } = arguments;
     let limits = SegmentLimits {
         segment_bytes: segment_size.as_u64().clamp(64 << 10, 512 << 20),
         ..SegmentLimits::default()
@@ -81,7 +91,16 @@ fn import_log(
     let input = open_input(log).map_err(|error| unreadable(log, &error))?;
     let input = decompressing(input).map_err(|error| unreadable(log, &error))?;
     let reader = LogReader::open(input).map_err(afterimage_capture::ImportError::Log)?;
-    let totals = into_cache(reader, cache, group, stream, disk, limits, *marker_every, output)?;
+    let totals = into_cache(
+        reader,
+        cache,
+        group,
+        stream,
+        disk,
+        limits,
+        *marker_every,
+        output,
+    )?;
     Ok(totals)
 }
 
@@ -90,7 +109,10 @@ fn unreadable(log: &Path, error: &std::io::Error) -> Failure {
 }
 
 /// Imports an opened log.
-#[expect(clippy::too_many_arguments, reason = "one caller a command; each is one flag")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller a command; each is one flag"
+)]
 pub(crate) fn into_cache<R: std::io::Read>(
     mut reader: LogReader<R>,
     cache: &Arc<dyn Store>,
@@ -116,10 +138,19 @@ pub(crate) fn into_cache<R: std::io::Read>(
     let number = number.and_then(|number| u16::try_from(number).ok());
     let number = number.ok_or_else(|| Failure::invalid("the stream has too many disks"))?;
     let bar = progress::items("importing", reader.entries(), output.is_json());
-    let mut import = Import { writer: &mut writer, disk: number, marker_every, nonces: &nonces };
-    let imported =
-        import.run(&mut reader, &|| clock(), &mut |done| bar.set_position(done.entries));
+    let mut import = Import {
+        writer: &mut writer,
+        disk: number,
+        marker_every,
+        nonces: &nonces,
+    };
+    let imported = import.run(&mut reader, &|| clock(), &mut |done| {
+        bar.set_position(done.entries);
+    });
     bar.finish_and_clear();
     let imported = imported?;
-    Ok(Totals { imported, sealed_bytes: writer.sealed_bytes() })
+    Ok(Totals {
+        imported,
+        sealed_bytes: writer.sealed_bytes(),
+    })
 }

@@ -20,7 +20,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::{args::{Arguments, Command}, failure::Failure, output::Output};
+use crate::{
+    args::{Arguments, Command},
+    failure::Failure,
+    output::Output,
+};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

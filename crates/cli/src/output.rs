@@ -35,7 +35,11 @@ impl Output {
 
     /// Prints JSON on one line; nothing where people read.
     pub(crate) fn value(&mut self, value: &Value) -> Result<(), Failure> {
-        if self.json { self.line(&value.to_string()) } else { Ok(()) }
+        if self.json {
+            self.line(&value.to_string())
+        } else {
+            Ok(())
+        }
     }
 
     /// Prints bytes as they are.
@@ -54,7 +58,11 @@ impl Output {
 
     /// Says on standard error why the command failed.
     pub(crate) fn failure(&self, failure: &Failure) {
-        let Failure { kind, message, cause } = failure;
+        let Failure {
+            kind,
+            message,
+            cause,
+        } = failure;
         let text = if self.json {
             json!({"error": {
                 "kind": kind.word(),
@@ -65,8 +73,14 @@ impl Output {
             }})
             .to_string()
         } else {
-            let cause = cause.as_ref().map_or(String::new(), |cause| format!(" ({cause})"));
-            format!("error: {message}{cause}\n  {}: {}", kind.word(), kind.advice())
+            let cause = cause
+                .as_ref()
+                .map_or(String::new(), |cause| format!(" ({cause})"));
+            format!(
+                "error: {message}{cause}\n  {}: {}",
+                kind.word(),
+                kind.advice()
+            )
         };
         // Where standard error is gone there is nobody to tell.
         let _gone = writeln!(io::stderr(), "{text}");

@@ -27,7 +27,9 @@ pub(crate) fn parse(text: &str) -> Result<PointSelector, String> {
 /// A share such as `5%`, in millionths.
 pub(crate) fn parse_share(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
-    let share: f64 = number.parse().map_err(|_| "give a share such as 5%".to_owned())?;
+    let share: f64 = number
+        .parse()
+        .map_err(|_| "give a share such as 5%".to_owned())?;
     if share <= 0.0 || share > 100.0 || !share.is_finite() {
         return Err("a share is above 0% and at most 100%".to_owned());
     }
@@ -50,7 +52,10 @@ mod tests {
         assert_eq!(parse("17"), Ok(PointSelector::Id(17)));
         let time = PointSelector::At(Timestamp(1_700_000_000_000_000));
         assert_eq!(parse("2023-11-14T22:13:20Z"), Ok(time));
-        assert_eq!(parse("entry-500"), Ok(PointSelector::Name("entry-500".to_owned())));
+        assert_eq!(
+            parse("entry-500"),
+            Ok(PointSelector::Name("entry-500".to_owned()))
+        );
         assert_eq!(parse("name:17"), Ok(PointSelector::Name("17".to_owned())));
         assert!(parse("").is_err());
     }

@@ -1,8 +1,6 @@
 //! `afterimage points`.
 
-use afterimage::{
-    Point, Points, changelog::Disk, open_existing_store, recovery::Manifest,
-};
+use afterimage::{Point, Points, changelog::Disk, open_existing_store, recovery::Manifest};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
@@ -16,8 +14,11 @@ pub(crate) fn run(arguments: &args::Points, output: &mut Output) -> Result<(), F
     let target = open_existing_store(&arguments.at.target)?;
     let points = Points::load(&target, &arguments.at.group)?;
     if output.is_json() {
-        let list: Vec<Value> =
-            points.list().iter().map(|point| value(points.manifest(), point)).collect();
+        let list: Vec<Value> = points
+            .list()
+            .iter()
+            .map(|point| value(points.manifest(), point))
+            .collect();
         return output.line(&Value::Array(list).to_string());
     }
     if points.list().is_empty() {
@@ -57,15 +58,18 @@ fn value(manifest: &Manifest, point: &Point) -> Value {
 /// The points for people.
 pub(crate) fn table(points: &Points) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header([
         "ID", "KIND", "NAME", "TIME", "POSITION", "CHANGED", "STORED", "DISKS",
     ]);
     for point in points.list() {
         let disks = points.manifest().disks(point).iter();
         let disks: Vec<String> = disks.map(disk).collect();
-        let position: Vec<String> =
-            point.sequences.iter().map(|sequence| sequence.to_string()).collect();
+        let position: Vec<String> = point
+            .sequences
+            .iter()
+            .map(|sequence| sequence.to_string())
+            .collect();
         table.add_row([
             point.id.to_string(),
             point.kind.word().to_owned(),

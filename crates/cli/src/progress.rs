@@ -12,14 +12,20 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 fn shown(bar: ProgressBar, quiet: bool) -> ProgressBar {
-    if quiet || !is_watched() { ProgressBar::hidden() } else { bar }
+    if quiet || !is_watched() {
+        ProgressBar::hidden()
+    } else {
+        bar
+    }
 }
 
 /// A bar over bytes.
 pub(crate) fn bytes(what: &str, quiet: bool) -> ProgressBar {
-    let bar = ProgressBar::new(0).with_message(what.to_owned()).with_style(style(
-        "{msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
-    ));
+    let bar = ProgressBar::new(0)
+        .with_message(what.to_owned())
+        .with_style(style(
+            "{msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
+        ));
     shown(bar, quiet)
 }
 

@@ -8,20 +8,30 @@ use crate::{args, failure::Failure, output::Output};
 const PIECE_BYTES: u64 = 1 << 20;
 
 pub(crate) fn run(arguments: &args::Read, output: &mut Output) -> Result<(), Failure> {
-    let args::Read { at, point, disk, offset, length } = arguments;
+    let args::Read {
+        at,
+        point,
+        disk,
+        offset,
+        length,
+    } = arguments;
     let target = open_existing_store(&at.target)?;
     let reader = Points::load(&target, &at.group)?.open(point)?;
     let (start, length) = (offset.as_u64(), length.as_u64());
     let size = reader.disk(disk).map_err(afterimage::Error::from)?.bytes();
     let end = start.checked_add(length).filter(|&end| end <= size);
     let end = end.ok_or_else(|| {
-        Failure::invalid(format!("{length} bytes at {start} are not all on disk {disk} of {size}"))
+        Failure::invalid(format!(
+            "{length} bytes at {start} are not all on disk {disk} of {size}"
+        ))
     })?;
     let mut at = start;
     while at < end {
         let bytes = PIECE_BYTES.min(end - at);
         let mut piece = vec![0; usize::try_from(bytes).unwrap_or_default()];
-        reader.read_at(disk, at, &mut piece).map_err(afterimage::Error::from)?;
+        reader
+            .read_at(disk, at, &mut piece)
+            .map_err(afterimage::Error::from)?;
         output.bytes(&piece)?;
         at += bytes;
     }

@@ -36,23 +36,44 @@ impl FromStr for ReplicaArg {
         if path.is_empty() {
             return Err("the path is empty".to_owned());
         }
-        Ok(ReplicaArg { disk, path: PathBuf::from(path), record })
+        Ok(ReplicaArg {
+            disk,
+            path: PathBuf::from(path),
+            record,
+        })
     }
 }
 
 pub(crate) fn run(arguments: &Replicate, output: &mut Output) -> Result<(), Failure> {
-    let Replicate { group, cache, target, once, memory, threads, poll, .. } = arguments;
-    let poll = Duration::try_from(*poll).unwrap_or_default().max(Duration::from_millis(10));
+    let Replicate {
+        group,
+        cache,
+        target,
+        once,
+        memory,
+        threads,
+        poll,
+        ..
+    } = arguments;
+    let poll = Duration::try_from(*poll)
+        .unwrap_or_default()
+        .max(Duration::from_millis(10));
     let cache = open_existing_store(cache)?;
     let target = open_store(target)?;
-    let mut builder =
-        Pipeline::builder(group.clone(), cache, target).memory(memory.as_u64()).poll(poll);
+    let mut builder = Pipeline::builder(group.clone(), cache, target)
+        .memory(memory.as_u64())
+        .poll(poll);
     if let Some(threads) = threads {
         builder = builder.threads(usize::from(*threads));
     }
     for ReplicaArg { disk, path, record } in arguments.replica.clone() {
         let take_over = arguments.take_over;
-        builder = builder.replica(ReplicaSpec { disk, path, record, take_over });
+        builder = builder.replica(ReplicaSpec {
+            disk,
+            path,
+            record,
+            take_over,
+        });
     }
     let pipeline = builder.build()?;
     let spinner = progress::spinner("replicating", output.is_json());
@@ -109,8 +130,16 @@ fn tell(output: &mut Output, event: &Event, once: bool) -> Result<(), Failure> {
 }
 
 fn point(output: &mut Output, report: &PointReport, elapsed: Duration) -> Result<(), Failure> {
-    let PointReport { id, kind, name, records, source_bytes, changed_bytes, stored_bytes, .. } =
-        report;
+    let PointReport {
+        id,
+        kind,
+        name,
+        records,
+        source_bytes,
+        changed_bytes,
+        stored_bytes,
+        ..
+    } = report;
     output.value(&json!({
         "event": "point",
         "id": id,

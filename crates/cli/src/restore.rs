@@ -14,12 +14,22 @@ use crate::{
 };
 
 pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), Failure> {
-    let args::Restore { at, point, disk, to, overwrite, in_place, from } = arguments;
+    let args::Restore {
+        at,
+        point,
+        disk,
+        to,
+        overwrite,
+        in_place,
+        from,
+    } = arguments;
     let target = open_existing_store(&at.target)?;
     let points = Points::load(&target, &at.group)?;
     let onto = match (overwrite, in_place) {
         (true, _) => Onto::Anything,
-        (_, true) => Onto::Disk { standing: from.clone() },
+        (_, true) => Onto::Disk {
+            standing: from.clone(),
+        },
         _ => Onto::Nothing,
     };
     if matches!(onto, Onto::Nothing) && to.symlink_metadata().is_ok() {
@@ -28,15 +38,27 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
             to.display()
         )));
     }
-    let restore = Restore { point: point.clone(), disk: disk.clone(), to: to.clone(), onto };
+    let restore = Restore {
+        point: point.clone(),
+        disk: disk.clone(),
+        to: to.clone(),
+        onto,
+    };
     let stop = stop_on_signal()?;
     let counts = RestoreProgress::default();
     let bar = progress::bytes("restoring", output.is_json());
-    #[expect(clippy::disallowed_methods, reason = "for the figure that people are shown")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "for the figure that people are shown"
+    )]
     let start = Instant::now();
     let restored = follow(&bar, &counts, || restore.run(&points, &counts, &stop))?;
     let seconds = start.elapsed().as_secs_f64();
-    let Restored { point, disk_bytes, applied } = restored;
+    let Restored {
+        point,
+        disk_bytes,
+        applied,
+    } = restored;
     output.value(&json!({
         "point": point,
         "disk": disk.as_str(),

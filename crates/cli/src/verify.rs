@@ -11,11 +11,19 @@ use crate::{
 };
 
 pub(crate) fn run(arguments: &args::Verify, output: &mut Output) -> Result<(), Failure> {
-    let args::Verify { at, point, sample, seed } = arguments;
+    let args::Verify {
+        at,
+        point,
+        sample,
+        seed,
+    } = arguments;
     let target = open_existing_store(&at.target)?;
     let points = Points::load(&target, &at.group)?;
     let up_to = points.find(point)?.id;
-    let sample = Sample { per_million: *sample, seed: *seed };
+    let sample = Sample {
+        per_million: *sample,
+        seed: *seed,
+    };
     let bar = progress::items("verifying layers", 0, output.is_json());
     let verified = points.verify(point, sample, &mut |layers, so_far| {
         bar.set_length(u64::try_from(layers).unwrap_or(u64::MAX));

@@ -25,7 +25,7 @@ pub(crate) struct Gather {
     pub(crate) first: Option<Sequence>,
     /// The last record gathered.
     pub(crate) last: Sequence,
-    /// Bytes that the records wrote.
+    /// Bytes of payload that the records wrote; zeroes and discards have none.
     pub(crate) source_bytes: u64,
     pub(crate) records: u64,
     /// The group's disks as the last segment had them.
@@ -125,11 +125,13 @@ impl Gather {
         self.last = sequence;
         self.records += 1;
         let (frame, offset) = match row.kind {
-            RowKind::Write { frame, offset } => (frame, offset),
+            RowKind::Write { frame, offset } => {
+                self.source_bytes += row.bytes();
+                (frame, offset)
+            }
             RowKind::Zero => (Extent::ZERO, 0),
             RowKind::Marker => return,
         };
-        self.source_bytes += row.bytes();
         let object = u32::try_from(self.sources.0.len().saturating_sub(1));
         let disk = disks.get(usize::from(row.disk)).copied();
         self.push(Extent {

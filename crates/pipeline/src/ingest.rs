@@ -36,7 +36,7 @@ pub struct PointReport {
     pub time: Timestamp,
     /// Records of the interval.
     pub records: u64,
-    /// Bytes the source wrote in the interval.
+    /// Bytes the source wrote in the interval, other than zeroes.
     pub source_bytes: u64,
     /// Bytes of the disks that remain of them.
     pub changed_bytes: u64,

@@ -1,0 +1,321 @@
+//! `afterimage demo`: the whole job on a small recorded log, each step checked against a plain replay.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use afterimage::{
+    Event, Name, Onto, Outcome, Pipeline, Point, PointSelector, Points, Restore, RestoreProgress,
+    Sample, Stop,
+    cache::SegmentLimits,
+    changelog::{Digest, Disk as Geometry, SectorSize},
+    open_store,
+    storage::{Disk, FileDisk},
+};
+use afterimage_capture::{
+    ImportError,
+    log_writes::{Action, LogReader, decompressing},
+};
+use comfy_table::{Table, presets};
+use serde_json::json;
+
+use crate::{
+    args,
+    failure::Failure,
+    import::into_cache,
+    output::{Output, rate, size},
+    points,
+};
+
+/// Recorded with QEMU: an ext4 file system with a SQLite order book on it. See `demo/README.md`.
+const LOG: &[u8] = include_bytes!("../demo/orders-ext4-64m.log.zst");
+const LOG_NAME: &str = "orders-ext4-64m.log.zst";
+const DISK_BYTES: u64 = 64 << 20;
+const MARKER_EVERY: u64 = 1000;
+const GROUP: &str = "demo";
+const DISK: &str = "orders";
+
+/// Where the demo works.
+struct Place {
+    dir: PathBuf,
+    keep: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.keep {
+            // It is in the folder for temporary files: what is left there is swept some day.
+            let _left = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &args::Demo, output: &mut Output) -> Result<(), Failure> {
+    let place = place(arguments.dir.as_deref())?;
+    let (group, disk): (Name, Name) = (name(GROUP)?, name(DISK)?);
+    let path = |part: &str| place.dir.join(part);
+    let url = |part: &str| path(part).display().to_string();
+    let (cache, target) = (open_store(&url("cache"))?, open_store(&url("points"))?);
+
+    let start = now();
+    let geometry = Geometry::new(disk.clone(), DISK_BYTES, SectorSize::B512)
+        .ok_or_else(|| Failure::invalid("the demo's disk has whole sectors"))?;
+    let (stream, limits) = (
+        name("main")?,
+        SegmentLimits {
+            segment_bytes: 1 << 20,
+            ..SegmentLimits::default()
+        },
+    );
+    let log = log(LOG)?;
+    let totals = into_cache(
+        log,
+        &cache,
+        &group,
+        &stream,
+        geometry,
+        limits,
+        Some(MARKER_EVERY),
+        output,
+    )?;
+    let importing = start.elapsed();
+    output.note(&format!(
+        "imported {} writes of {} into {} of segments",
+        totals.imported.writes,
+        size(totals.imported.written_bytes),
+        size(totals.sealed_bytes)
+    ))?;
+
+    let pipeline = Pipeline::builder(group.clone(), cache, std::sync::Arc::clone(&target))
+        .replica(afterimage::ReplicaSpec {
+            disk: disk.clone(),
+            path: path("replica.raw"),
+            record: None,
+            take_over: false,
+        })
+        .build()?;
+    let start = now();
+    let Outcome {
+        points: made,
+        source_bytes,
+        stored_bytes,
+        ..
+    } = pipeline.run_once(&mut |_: Event| ())?;
+    let replicating = start.elapsed();
+    output.note(&format!(
+        "made {made} recovery points of {} written at the source, {} stored\n",
+        size(source_bytes),
+        size(stored_bytes)
+    ))?;
+
+    let points = Points::load(&target, &group)?;
+    output.note(&format!("{}\n", points::table(&points)))?;
+    let checks = checks(&points, &disk, &place.dir)?;
+    points.verify(&PointSelector::Latest, Sample::ALL, &mut |_, _| ())?;
+    let all_equal = checks.iter().all(|check| check.equal);
+    output.note(&format!("{}\n", table(&checks)))?;
+    output.note(&format!(
+        "import {}, replication {} of guest writes, every layer verified\n",
+        rate(totals.imported.written_bytes, importing.as_secs_f64()),
+        rate(source_bytes, replicating.as_secs_f64()),
+    ))?;
+    output.note(&commands(&place))?;
+    output.value(&json!({
+        "points": made,
+        "source_bytes": source_bytes,
+        "stored_bytes": stored_bytes,
+        "import_seconds": importing.as_secs_f64(),
+        "replicate_seconds": replicating.as_secs_f64(),
+        "checks": checks.iter().map(|check| json!({
+            "what": check.what,
+            "point": check.point,
+            "digest": check.restored.to_string(),
+            "equal": check.equal,
+        })).collect::<Vec<_>>(),
+        "equal": all_equal,
+    }))?;
+    if all_equal {
+        output.note("every disk is equal to a plain replay of the log")
+    } else {
+        let what = "a restored disk differs from a plain replay of the log";
+        Err(Failure::new(afterimage::ErrorKind::Corrupt, what))
+    }
+}
+
+fn place(dir: Option<&Path>) -> Result<Place, Failure> {
+    let keep = dir.is_some();
+    let dir = dir.map_or_else(
+        || std::env::temp_dir().join(format!("afterimage-demo-{}", std::process::id())),
+        Path::to_path_buf,
+    );
+    std::fs::create_dir(&dir)
+        .map_err(|error| Failure::invalid(format!("{} cannot be made: {error}", dir.display())))?;
+    Ok(Place { dir, keep })
+}
+
+fn name(text: &str) -> Result<Name, Failure> {
+    text.parse()
+        .map_err(|error: afterimage::changelog::InvalidName| Failure::invalid(error.to_string()))
+}
+
+fn log(bytes: &'static [u8]) -> Result<LogReader<Box<dyn std::io::Read + Send>>, Failure> {
+    let input = decompressing(Box::new(bytes));
+    let input = input.map_err(|error| Failure::invalid(error.to_string()))?;
+    Ok(LogReader::open(input).map_err(ImportError::Log)?)
+}
+
+/// A disk compared with a plain replay.
+struct Check {
+    what: &'static str,
+    point: u64,
+    name: String,
+    seconds: Duration,
+    restored: Digest,
+    equal: bool,
+}
+
+/// Restores the oldest, a middle and the newest point, and looks at the replica.
+fn checks(points: &Points, disk: &Name, dir: &Path) -> Result<Vec<Check>, Failure> {
+    let list = points.list();
+    let (Some(oldest), Some(middle), Some(newest)) =
+        (list.first(), list.get(list.len() / 2), list.last())
+    else {
+        return Err(Failure::new(
+            afterimage::ErrorKind::Corrupt,
+            "no point was made",
+        ));
+    };
+    let mut checks = Vec::new();
+    for (what, point) in [("oldest", oldest), ("middle", middle), ("newest", newest)] {
+        let to = dir.join(format!("{what}.raw"));
+        let start = now();
+        Restore {
+            point: PointSelector::Id(point.id),
+            disk: disk.clone(),
+            to: to.clone(),
+            onto: Onto::Nothing,
+        }
+        .run(points, &RestoreProgress::default(), &Stop::default())?;
+        checks.push(check(what, point, &to, start.elapsed())?);
+    }
+    checks.push(check(
+        "replica",
+        newest,
+        &dir.join("replica.raw"),
+        Duration::ZERO,
+    )?);
+    Ok(checks)
+}
+
+fn check(
+    what: &'static str,
+    point: &Point,
+    path: &Path,
+    seconds: Duration,
+) -> Result<Check, Failure> {
+    let entries = point
+        .name
+        .strip_prefix("entry-")
+        .and_then(|number| number.parse().ok());
+    let entries: u64 = entries.ok_or_else(|| Failure::invalid("a point has no entry number"))?;
+    let disk = FileDisk::open(path, false)?;
+    let mut content = vec![0; usize::try_from(DISK_BYTES).unwrap_or_default()];
+    disk.read_at(0, &mut content)?;
+    Ok(Check {
+        what,
+        point: point.id,
+        name: point.name.clone(),
+        seconds,
+        restored: Digest::of(&content),
+        equal: disk.size() == DISK_BYTES && content == replay(entries)?,
+    })
+}
+
+/// The disk after so many entries of the log, by writing each into an array.
+fn replay(entries: u64) -> Result<Vec<u8>, Failure> {
+    let mut disk = vec![0; usize::try_from(DISK_BYTES).unwrap_or_default()];
+    let mut log = log(LOG)?;
+    while let Some(entry) = log.next_entry().map_err(ImportError::Log)? {
+        if entry.number > entries {
+            break;
+        }
+        let start = usize::try_from(entry.start).unwrap_or(usize::MAX);
+        let length = usize::try_from(entry.length).unwrap_or(usize::MAX);
+        let outside = || Failure::invalid("an entry of the demo's log is not on its disk");
+        match entry.action {
+            Action::Write => {
+                let data = log
+                    .next_piece(length)
+                    .map_err(ImportError::Log)?
+                    .unwrap_or_default();
+                let place = disk
+                    .get_mut(start..start + data.len())
+                    .ok_or_else(outside)?;
+                place.copy_from_slice(&data);
+            }
+            Action::Discard => {
+                disk.get_mut(start..start + length)
+                    .ok_or_else(outside)?
+                    .fill(0);
+            }
+            Action::Mark(_) | Action::FlushOnly => {}
+        }
+    }
+    Ok(disk)
+}
+
+fn table(checks: &[Check]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        "RESTORED",
+        "POINT",
+        "NAME",
+        "SECONDS",
+        "BLAKE3",
+        "PLAIN REPLAY",
+    ]);
+    for check in checks {
+        let digest: String = check.restored.to_string().chars().take(16).collect();
+        table.add_row([
+            check.what.to_owned(),
+            check.point.to_string(),
+            check.name.clone(),
+            format!("{:.3}", check.seconds.as_secs_f64()),
+            digest,
+            if check.equal { "equal" } else { "DIFFERENT" }.to_owned(),
+        ]);
+    }
+    table
+}
+
+/// The same by hand.
+fn commands(place: &Place) -> String {
+    let dir = if place.keep {
+        place.dir.display().to_string()
+    } else {
+        "DIR".to_owned()
+    };
+    let log = format!("crates/cli/demo/{LOG_NAME}");
+    format!(
+        "the same by hand, in a folder DIR of yours:
+  afterimage import log-writes {log} --disk {DISK} --size 64MiB \\
+      --group {GROUP} --cache {dir}/cache --marker-every {MARKER_EVERY}
+  afterimage replicate --group {GROUP} --cache {dir}/cache --target {dir}/points --once \\
+      --replica {DISK}={dir}/replica.raw
+  afterimage points --group {GROUP} --target {dir}/points
+  afterimage restore --group {GROUP} --target {dir}/points --point latest --disk {DISK} \\
+      --to {dir}/newest.raw
+  afterimage verify --group {GROUP} --target {dir}/points
+"
+    )
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "for the figures that people are shown"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
