@@ -189,6 +189,7 @@ impl Container {
             }
             index.rows.extend(rows);
         }
+        self.check_index(&index)?;
         Ok(index)
     }
 
@@ -362,7 +363,32 @@ impl Container {
         }
     }
 
+    /// What only the whole index shows: the frames add up to what the footer says, and each marker
+    /// stands where it says, once.
+    fn check_index(&self, index: &Index) -> Result<(), DecodeError> {
+        let raw: u64 = index.frames.iter().map(|entry| u64::from(entry.raw)).sum();
+        if raw != self.footer.raw_bytes {
+            return Err(fault("footer", Fault::Field("the bytes of payload")));
+        }
+        let first = self.header.first.0;
+        let stands = index
+            .rows
+            .iter()
+            .zip(first..)
+            .filter(|(row, _)| row.kind == RowKind::Marker)
+            .map(|(row, sequence)| (row.start, sequence));
+        let stated = self.directory.markers.iter().zip(0..);
+        if stands.eq(stated.map(|(marker, number)| (number, marker.sequence.0))) {
+            Ok(())
+        } else {
+            Err(fault("directory", Fault::Field("a marker's place")))
+        }
+    }
+
     fn check_row(&self, row: &Row) -> Result<(), Fault> {
+        if row.continued && self.header.kind == ObjectKind::Layer {
+            return Err(Fault::Field("a row's flags"));
+        }
         if row.kind == RowKind::Marker {
             let known = row.start < u64::from(self.footer.markers);
             return match self.header.kind {

@@ -1,7 +1,7 @@
 //! The manifest chain: its head, and a check of all that is left of it.
 
 use afterimage_changelog::{Digest, Name, count};
-use afterimage_storage::{Key, Store, StoreErrorKind};
+use afterimage_storage::{Entry, Key, Store, StoreErrorKind};
 
 use crate::{
     error::{RecoveryError, RecoveryErrorKind},
@@ -26,7 +26,8 @@ pub struct Head {
 /// that would undo commits without a word.
 pub fn load_head(store: &dyn Store, group: &Name) -> Result<Option<Head>, RecoveryError> {
     let boundary = boundary(store, group)?;
-    let newest = numbers(store, &manifest_prefix(group))?.pop();
+    let newest = numbered(store, &manifest_prefix(group))?.pop();
+    let newest = newest.map(|(number, _)| number);
     match newest.filter(|&newest| boundary.is_none_or(|boundary| newest > boundary)) {
         Some(newest) => load(store, group, newest),
         None => Ok(None),
@@ -60,9 +61,18 @@ pub fn load(store: &dyn Store, group: &Name, number: u64) -> Result<Option<Head>
 ///
 /// # Errors
 ///
-/// The store failed.
+/// The store failed, or what lies under a boundary's name is none: a boundary has no bytes, so that
+/// a manifest that was copied there does not end the chain.
 pub fn boundary(store: &dyn Store, group: &Name) -> Result<Option<u64>, RecoveryError> {
-    Ok(numbers(store, &boundary_prefix(group))?.pop())
+    let found = numbered(store, &boundary_prefix(group))?;
+    if let Some((_, entry)) = found.iter().find(|(_, entry)| entry.size != 0) {
+        let what = format!("it has {} bytes, so it is no boundary", entry.size);
+        return Err(RecoveryError::new(
+            &entry.key,
+            RecoveryErrorKind::Mismatch(what),
+        ));
+    }
+    Ok(found.last().map(|(number, _)| *number))
 }
 
 /// Checks that the manifests left above the boundary are one chain; gives how many there are.
@@ -74,7 +84,7 @@ pub fn check_chain(store: &dyn Store, group: &Name) -> Result<u64, RecoveryError
     let boundary = boundary(store, group)?;
     let mut before: Option<Head> = None;
     let mut checked = 0;
-    for number in numbers(store, &manifest_prefix(group))? {
+    for (number, _) in numbered(store, &manifest_prefix(group))? {
         if boundary.is_some_and(|boundary| number <= boundary) {
             continue;
         }
@@ -104,8 +114,8 @@ pub fn check_chain(store: &dyn Store, group: &Name) -> Result<u64, RecoveryError
     Ok(checked)
 }
 
-/// The numbers under a prefix, ascending.
-fn numbers(store: &dyn Store, prefix: &Key) -> Result<Vec<u64>, RecoveryError> {
+/// The objects under a prefix that have numbers, ascending.
+fn numbered(store: &dyn Store, prefix: &Key) -> Result<Vec<(u64, Entry)>, RecoveryError> {
     const PAGE: usize = 1000;
     let mut found = Vec::new();
     let mut after: Option<Key> = None;
@@ -113,9 +123,10 @@ fn numbers(store: &dyn Store, prefix: &Key) -> Result<Vec<u64>, RecoveryError> {
         let page = store
             .list(prefix, after.as_ref(), PAGE)
             .map_err(RecoveryError::store)?;
-        found.extend(page.iter().filter_map(|entry| number(&entry.key)));
         let full = count(page.len()) == count(PAGE);
-        after = page.into_iter().next_back().map(|entry| entry.key);
+        after = page.last().map(|entry| entry.key.clone());
+        let entries = page.into_iter();
+        found.extend(entries.filter_map(|entry| Some((number(&entry.key)?, entry))));
         if !full {
             return Ok(found);
         }

@@ -1,0 +1,475 @@
+//! The command as a user meets it: what it prints, what it leaves behind, how it ends.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests look at files from outside"
+)]
+#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+const GROUP: &str = "shop";
+const DISK: &str = "orders";
+
+/// A folder with a cache, a target and the command.
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, part: &str) -> PathBuf {
+        self.dir.path().join(part)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_afterimage"))
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs and expects success; gives what was printed.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {complaint}");
+        printed
+    }
+
+    /// Runs and expects that exit code; gives the one error that was printed.
+    fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {complaint}"
+        );
+        let errors = complaint.lines().filter(|line| line.starts_with("error:"));
+        assert_eq!(errors.count(), 1, "{arguments:?}: {complaint}");
+        complaint
+    }
+
+    fn import(&self, every: &str) -> String {
+        let log = demo_log();
+        self.ok(&import(&log, every))
+    }
+
+    fn replicate(&self) -> String {
+        self.ok(&REPLICATE)
+    }
+
+    fn points(&self) -> Vec<Value> {
+        let printed = self.ok(&["points", "--group", GROUP, "--target", "points", "--json"]);
+        serde_json::from_str(&printed).unwrap()
+    }
+
+    fn restore(&self, point: &str, to: &str) -> Output {
+        self.run(&restore(point, to))
+    }
+
+    /// The files below a folder, in order of name.
+    fn files(&self, below: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.path(below)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+const REPLICATE: [&str; 8] = [
+    "replicate",
+    "--group",
+    GROUP,
+    "--cache",
+    "cache",
+    "--target",
+    "points",
+    "--once",
+];
+
+fn demo_log() -> String {
+    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/orders-ext4-64m.log.zst");
+    log.to_str().unwrap().to_owned()
+}
+
+fn import<'a>(log: &'a str, every: &'a str) -> Vec<&'a str> {
+    vec![
+        "import",
+        "log-writes",
+        log,
+        "--disk",
+        DISK,
+        "--size",
+        "64MiB",
+        "--group",
+        GROUP,
+        "--cache",
+        "cache",
+        "--segment-size",
+        "1MiB",
+        "--marker-every",
+        every,
+    ]
+}
+
+fn restore<'a>(point: &'a str, to: &'a str) -> Vec<&'a str> {
+    vec![
+        "restore", "--group", GROUP, "--target", "points", "--point", point, "--disk", DISK,
+        "--to", to,
+    ]
+}
+
+#[test]
+fn the_demo_checks_itself_and_leaves_nothing() {
+    let place = Place::new();
+    let printed = place.ok(&["demo", "--json", "--dir", "here"]);
+    let report: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(report["equal"], true);
+    assert_eq!(report["checks"].as_array().unwrap().len(), 4);
+    assert!(place.path("here/newest.raw").exists());
+    let printed = place.ok(&["demo"]);
+    assert!(
+        printed.contains("every disk is equal to a plain replay"),
+        "{printed}"
+    );
+    assert_eq!(fs::read_dir(place.path(".")).unwrap().count(), 1);
+}
+
+#[test]
+fn points_keep_the_json_contract() {
+    let place = Place::new();
+    place.import("5000");
+    place.replicate();
+    let points = place.points();
+    let names: Vec<&str> = points
+        .iter()
+        .map(|point| point["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["entry-5000", "entry-10000", "entry-12657"]);
+    for (point, id) in points.iter().zip(1u64..) {
+        assert_eq!(point["id"], id);
+        assert_eq!(point["kind"], "crash");
+        let time = point["time"].as_str().unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+        assert!(point["changed_bytes"].as_u64().unwrap() > 0);
+        assert!(point["stored_bytes"].as_u64().unwrap() > 0);
+        assert_eq!(point["disks"][0]["name"], DISK);
+        assert_eq!(point["disks"][0]["size"], 64 << 20);
+    }
+}
+
+#[test]
+fn any_bytes_of_any_point_can_be_read_without_restoring_it() {
+    let place = Place::new();
+    place.import("5000");
+    place.replicate();
+    for point in ["1", "entry-10000", "latest"] {
+        assert!(place.restore(point, "whole.raw").status.success());
+        let whole = fs::read(place.path("whole.raw")).unwrap();
+        for (offset, length) in [(0usize, 512usize), (1023, 70_001), (60 << 20, 4 << 20)] {
+            let (from, bytes) = (offset.to_string(), length.to_string());
+            let read = place.run(&[
+                "read", "--group", GROUP, "--target", "points", "--point", point, "--disk", DISK,
+                "--offset", &from, "--length", &bytes,
+            ]);
+            assert_eq!(
+                read.stdout,
+                whole[offset..offset + length],
+                "{point} at {offset}"
+            );
+        }
+        fs::remove_file(place.path("whole.raw")).unwrap();
+    }
+}
+
+#[test]
+fn a_second_run_goes_on_where_the_first_ended() {
+    let place = Place::new();
+    place.import("5000");
+    place.replicate();
+    let before = place.points();
+    assert!(place.replicate().contains("0 points made"));
+    assert_eq!(place.points(), before);
+    // The same log once more: the stream goes on behind its last segment.
+    place.import("5000");
+    place.replicate();
+    let after = place.points();
+    assert_eq!(after[..3], before[..]);
+    assert_eq!(after.len(), 6);
+    assert!(place.restore("3", "one.raw").status.success());
+    assert!(place.restore("6", "two.raw").status.success());
+    let (one, two) = (
+        fs::read(place.path("one.raw")),
+        fs::read(place.path("two.raw")),
+    );
+    assert!(
+        one.unwrap() == two.unwrap(),
+        "the same log ends in the same disk"
+    );
+}
+
+#[test]
+fn a_restore_never_replaces_what_is_there_unasked() {
+    let place = Place::new();
+    place.import("5000");
+    place.replicate();
+    fs::write(place.path("mine"), "precious").unwrap();
+    place.fails(2, &restore("latest", "mine"));
+    assert_eq!(fs::read(place.path("mine")).unwrap(), b"precious");
+    let mut over = restore("latest", "mine");
+    over.push("--overwrite");
+    place.ok(&over);
+    assert_eq!(fs::read(place.path("mine")).unwrap().len(), 64 << 20);
+}
+
+#[test]
+fn in_place_a_disk_becomes_another_point() {
+    let place = Place::new();
+    place.import("2000");
+    place.replicate();
+    for (point, to) in [("2", "two.raw"), ("5", "five.raw"), ("5", "disk.raw")] {
+        assert!(place.restore(point, to).status.success());
+    }
+    let (two, five) = (
+        fs::read(place.path("two.raw")).unwrap(),
+        fs::read(place.path("five.raw")).unwrap(),
+    );
+    assert!(two != five);
+    let in_place = |point, more: &[&str]| {
+        let mut arguments = restore(point, "disk.raw");
+        arguments.extend(["--in-place", "--json"]);
+        arguments.extend(more);
+        let printed = place.ok(&arguments);
+        serde_json::from_str::<Value>(&printed).unwrap()
+    };
+    let back = in_place("2", &["--from", "5"]);
+    assert!(fs::read(place.path("disk.raw")).unwrap() == two);
+    assert_eq!(back["equal_bytes"], 0, "nothing was read that need not be");
+    let forth = in_place("5", &[]);
+    assert!(fs::read(place.path("disk.raw")).unwrap() == five);
+    assert!(forth["written_bytes"].as_u64() < forth["disk_bytes"].as_u64());
+    assert!(!place.path("disk.raw.progress").exists());
+}
+
+#[test]
+fn a_replica_follows_and_foreign_files_are_left_alone() {
+    let place = Place::new();
+    place.import("5000");
+    let mut follow = REPLICATE.to_vec();
+    follow.extend(["--replica", "orders=replica.raw"]);
+    place.ok(&follow);
+    assert!(place.restore("latest", "newest.raw").status.success());
+    let newest = fs::read(place.path("newest.raw")).unwrap();
+    assert!(fs::read(place.path("replica.raw")).unwrap() == newest);
+    fs::write(place.path("mine"), "precious").unwrap();
+    let mut foreign = REPLICATE.to_vec();
+    foreign.extend(["--replica", "orders=mine"]);
+    let complaint = place.fails(6, &foreign);
+    assert!(complaint.contains("mine"), "{complaint}");
+    assert_eq!(fs::read(place.path("mine")).unwrap(), b"precious");
+}
+
+#[test]
+fn a_truncated_log_leaves_what_was_complete() {
+    let place = Place::new();
+    let whole = fs::read(demo_log()).unwrap();
+    fs::write(place.path("cut.log.zst"), &whole[..whole.len() / 2]).unwrap();
+    let complaint = place.fails(5, &import("cut.log.zst", "500"));
+    assert!(complaint.contains("entry"), "{complaint}");
+    place.replicate();
+    let points = place.points();
+    assert!(
+        !points.is_empty() && points.len() < 26,
+        "{} points",
+        points.len()
+    );
+    let last = points.last().unwrap()["name"].as_str().unwrap().to_owned();
+    assert!(place.restore(&last, "cut.raw").status.success());
+    let full = Place::new();
+    full.import("500");
+    full.replicate();
+    assert!(full.restore(&last, "full.raw").status.success());
+    let (cut, full) = (
+        fs::read(place.path("cut.raw")),
+        fs::read(full.path("full.raw")),
+    );
+    assert!(cut.unwrap() == full.unwrap());
+}
+
+#[test]
+fn a_missing_segment_is_a_gap_and_older_points_stay() {
+    let place = Place::new();
+    place.import("1000");
+    let segments = place.files("cache");
+    assert!(segments.len() > 4, "{} segments", segments.len());
+    fs::remove_file(&segments[3]).unwrap();
+    let complaint = place.fails(4, &REPLICATE);
+    assert!(complaint.contains("00000000000000000003"), "{complaint}");
+    assert!(!place.points().is_empty());
+    assert!(place.restore("latest", "there.raw").status.success());
+}
+
+#[test]
+fn a_damaged_layer_is_refused_and_no_disk_appears() {
+    let place = Place::new();
+    place.import("5000");
+    place.replicate();
+    let layer = place.files("points/shop/layers").pop().unwrap();
+    let mut bytes = fs::read(&layer).unwrap();
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 4;
+    fs::write(&layer, bytes).unwrap();
+    let complaint = place.fails(5, &restore("latest", "wrong.raw"));
+    assert!(complaint.contains(".layer"), "{complaint}");
+    assert!(!place.path("wrong.raw").exists());
+    place.fails(5, &["verify", "--group", GROUP, "--target", "points"]);
+    let names = fs::read_dir(place.path(".")).unwrap().count();
+    assert_eq!(names, 2, "only cache and points are there");
+}
+
+#[test]
+fn a_wrong_call_says_what_is_wrong() {
+    let place = Place::new();
+    place.import("5000");
+    place.replicate();
+    let calls: [(&str, &[&str]); 9] = [
+        (
+            "no group",
+            &["points", "--group", "none", "--target", "points"],
+        ),
+        (
+            "no such folder",
+            &["points", "--group", GROUP, "--target", "nowhere"],
+        ),
+        ("no point 99", &restore("99", "x.raw")),
+        ("no point named", &restore("yesterday", "x.raw")),
+        (
+            "not a name",
+            &["points", "--group", "../etc", "--target", "points"],
+        ),
+        (
+            "not supported",
+            &["points", "--group", GROUP, "--target", "ftp://points"],
+        ),
+        (
+            "64MiB",
+            &[
+                "replicate",
+                "--group",
+                GROUP,
+                "--cache",
+                "cache",
+                "--target",
+                "points",
+                "--once",
+                "--memory",
+                "1KiB",
+            ],
+        ),
+        (
+            "reach beyond disk",
+            &[
+                "import",
+                "log-writes",
+                &demo_log(),
+                "--disk",
+                "small",
+                "--size",
+                "1MiB",
+                "--group",
+                "other",
+                "--cache",
+                "cache2",
+            ],
+        ),
+        (
+            "cannot be read",
+            &[
+                "import",
+                "log-writes",
+                "none.log",
+                "--disk",
+                "d",
+                "--size",
+                "1MiB",
+                "--group",
+                "other",
+                "--cache",
+                "cache2",
+            ],
+        ),
+    ];
+    for (expected, call) in calls {
+        let complaint = place.fails(2, call);
+        assert!(complaint.contains(expected), "{expected}: {complaint}");
+    }
+    assert!(
+        !place.path("nowhere").exists(),
+        "a mistyped path is not made"
+    );
+}
+
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let place = Place::new();
+    let output = place.run(&["points", "--group", GROUP, "--target", "none", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(error["error"]["kind"], "invalid");
+    assert_eq!(error["error"]["exit_code"], 2);
+}
+
+#[test]
+fn every_command_shows_examples() {
+    let place = Place::new();
+    for command in [
+        "replicate",
+        "points",
+        "restore",
+        "verify",
+        "read",
+        "inspect",
+        "demo",
+        "completions",
+        "man",
+    ] {
+        assert!(
+            place.ok(&[command, "--help"]).contains("Examples:"),
+            "{command}"
+        );
+    }
+    assert!(
+        place
+            .ok(&["import", "log-writes", "--help"])
+            .contains("Examples:")
+    );
+    assert!(place.ok(&["--help"]).contains("Exit codes:"));
+    assert!(place.ok(&["completions", "bash"]).contains("afterimage"));
+    place.ok(&["man", "pages"]);
+    assert!(place.path("pages/afterimage-restore.1").exists());
+}
