@@ -89,6 +89,9 @@ impl StreamWriter {
     /// Takes a stream over: goes on behind its last segment, with a higher epoch. The old writer, if
     /// one is left, is fenced out by the first segment sealed here.
     ///
+    /// What an earlier writer left visible is made durable before it is believed: whoever asks for
+    /// [`StreamWriter::last`] may forget the records up to it.
+    ///
     /// # Errors
     ///
     /// The store failed, or the last segment is damaged.
@@ -97,6 +100,9 @@ impl StreamWriter {
         nonces: Arc<Nonces>,
         mut options: WriterOptions,
     ) -> Result<StreamWriter, CacheError> {
+        store
+            .settle(&stream_prefix(&options.group, &options.stream))
+            .map_err(CacheError::store)?;
         let head = head(store.as_ref(), &options.group, &options.stream)?;
         let (epoch, number, predecessor, sequence) = match &head {
             None => (Epoch(1), 0, Digest::NONE, Sequence::FIRST),

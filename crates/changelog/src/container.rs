@@ -374,10 +374,10 @@ impl Container {
         let stands = index
             .rows
             .iter()
-            .zip(first..)
+            .zip(0u64..)
             .filter(|(row, _)| row.kind == RowKind::Marker)
-            .map(|(row, sequence)| (row.start, sequence));
-        let stated = self.directory.markers.iter().zip(0..);
+            .map(|(row, number)| (row.start, first.wrapping_add(number)));
+        let stated = self.directory.markers.iter().zip(0u64..);
         if stands.eq(stated.map(|(marker, number)| (number, marker.sequence.0))) {
             Ok(())
         } else {

@@ -1,5 +1,7 @@
 //! Frames: the unit of compression, of checking and of passing through.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 
 use crate::{
@@ -200,12 +202,22 @@ impl FrameEntry {
     }
 }
 
+thread_local! {
+    /// Making a context costs more than decompressing a frame with it.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        const { RefCell::new(None) };
+}
+
 impl EncodedFrame {
     /// The payload.
     ///
     /// # Errors
     ///
     /// [`Fault::Payload`] where the stored bytes, though intact, do not give the declared length.
+    ///
+    /// # Panics
+    ///
+    /// If zstd cannot allocate its context.
     pub fn decode(&self) -> Result<Bytes, DecodeError> {
         match self.codec {
             Codec::Raw => Ok(self.bytes.clone()),
@@ -217,8 +229,13 @@ impl EncodedFrame {
                 };
                 let raw = size(u64::from(self.raw));
                 // Bounded by `raw`, which is at most 1 MiB, whatever the bytes declare.
-                let payload =
-                    zstd::bulk::decompress(&self.bytes, raw).map_err(|_unreadable| error)?;
+                let payload = DECOMPRESSOR.with_borrow_mut(|decompressor| {
+                    let decompressor = decompressor.get_or_insert_with(|| {
+                        zstd::bulk::Decompressor::new().expect("a zstd context can be allocated")
+                    });
+                    decompressor.decompress(&self.bytes, raw)
+                });
+                let payload = payload.map_err(|_unreadable| error)?;
                 if payload.len() == raw {
                     Ok(Bytes::from(payload))
                 } else {

@@ -6,9 +6,10 @@ use afterimage_changelog::{
     RowKind, SECTOR, Sequence, Timestamp, count, limits::ROWS_MAX, size,
 };
 use afterimage_coalesce::{Density, Extent, FrameFate};
-use afterimage_fetch::{FrameRef, FrameSource, runs};
+use afterimage_fetch::{FrameRef, FrameSource, Run, runs};
 use afterimage_storage::{Nonces, Store, Upload};
 use bytes::Bytes;
+use rayon::prelude::*;
 
 use crate::{
     error::{RecoveryError, RecoveryErrorKind},
@@ -78,8 +79,6 @@ struct OpenLayer {
 struct Writer<'a> {
     job: &'a LayerJob<'a>,
     live: &'a [Extent],
-    /// What becomes of each frame of each object.
-    fates: Vec<Vec<FrameFate>>,
     /// Where each passed frame of each object went.
     places: Vec<Vec<Option<Place>>>,
     packed: Vec<Packed>,
@@ -116,7 +115,6 @@ pub fn write_layers(
         job,
         live,
         packer: Packer::new(live, &fates, job.level),
-        fates,
         places: frames_of_object
             .iter()
             .map(|&frames| vec![None; frames])
@@ -130,21 +128,65 @@ pub fn write_layers(
         .map(|extent| u64::from(extent.sectors) * SECTOR)
         .sum();
     let runs = runs(needed);
-    let mut fetched = runs.first().map(|run| run.fetch(source)).transpose()?;
+    let prepare = |run: Option<&Run>| run.map(|run| prepare(run, source, &fates)).transpose();
+    let mut prepared = prepare(runs.first())?;
     for (index, run) in runs.iter().enumerate() {
-        let frames = fetched.take().unwrap_or_default();
+        let frames = prepared.take().unwrap_or_default();
         writer.written.fetched_bytes += run.stored_bytes();
-        // The next run is fetched and checked while this one is written.
+        // The next run is fetched, checked and decompressed while this one is written.
         let (next, placed) = rayon::join(
-            || runs.get(index + 1).map(|run| run.fetch(source)).transpose(),
+            || prepare(runs.get(index + 1)),
             || writer.place(&run.frames, frames),
         );
         placed?;
-        fetched = next?;
+        prepared = next?;
     }
     writer.flush_packer()?;
     writer.seal(true)?;
     Ok(writer.written)
+}
+
+/// A frame on its way into a layer.
+#[derive(Debug)]
+enum Prepared {
+    /// To be copied as it is.
+    Passed(EncodedFrame),
+    /// The payload of one whose live bytes are to be packed.
+    Sparse(Bytes),
+}
+
+/// Fetches and checks a run, and decompresses its sparse frames.
+fn prepare(
+    run: &Run,
+    source: &dyn FrameSource,
+    fates: &Fates,
+) -> Result<Vec<Prepared>, RecoveryError> {
+    let frames = run.fetch(source)?;
+    run.frames
+        .par_iter()
+        .zip(frames)
+        .map(|(at, frame)| {
+            if fates.of(at.object, at.frame) != FrameFate::Repacked {
+                return Ok(Prepared::Passed(frame));
+            }
+            let payload = frame.decode();
+            payload
+                .map(Prepared::Sparse)
+                .map_err(|error| RecoveryError::corrupt(&source.name(at.object), error))
+        })
+        .collect()
+}
+
+/// What becomes of each frame of each object.
+#[derive(Debug)]
+pub(crate) struct Fates(Vec<Vec<FrameFate>>);
+
+impl Fates {
+    pub(crate) fn of(&self, object: u32, frame: u32) -> FrameFate {
+        let frames = self.0.get(size(u64::from(object)));
+        let fate = frames.and_then(|frames| frames.get(size(u64::from(frame))));
+        fate.copied().unwrap_or(FrameFate::Dropped)
+    }
 }
 
 /// The frames with a live byte, in order of object and place, and what becomes of every frame.
@@ -152,7 +194,7 @@ fn sift(
     live: &[Extent],
     frames_of_object: &[usize],
     source: &dyn FrameSource,
-) -> Result<(Vec<FrameRef>, Vec<Vec<FrameFate>>), RecoveryError> {
+) -> Result<(Vec<FrameRef>, Fates), RecoveryError> {
     let density = Density::count(frames_of_object, live);
     let mut needed = Vec::new();
     let mut fates = Vec::with_capacity(frames_of_object.len());
@@ -174,30 +216,27 @@ fn sift(
         }
         fates.push(of_object);
     }
-    Ok((needed, fates))
+    Ok((needed, Fates(fates)))
 }
 
 impl Writer<'_> {
-    fn fate(&self, frame: &FrameRef) -> FrameFate {
-        let frames = self.fates.get(size(u64::from(frame.object)));
-        let fate = frames.and_then(|frames| frames.get(size(u64::from(frame.frame))));
-        fate.copied().unwrap_or(FrameFate::Dropped)
-    }
-
-    fn place(&mut self, refs: &[FrameRef], frames: Vec<EncodedFrame>) -> Result<(), RecoveryError> {
-        for (at, frame) in refs.iter().zip(frames) {
-            if self.fate(at) == FrameFate::Passed {
-                self.written.passed_frames += 1;
-                self.written.passed_bytes += count(frame.bytes.len());
-                let place = self.put_frame(frame)?;
-                let frames = self.places.get_mut(size(u64::from(at.object)));
-                let slot = frames.and_then(|frames| frames.get_mut(size(u64::from(at.frame))));
-                *slot.expect("the frame is one of the object's") = Some(place);
-            } else {
-                self.written.repacked_frames += 1;
-                self.written.repacked_bytes += self.packer.take(at, &frame)?;
-                if self.packer.is_full() {
-                    self.flush_packer()?;
+    fn place(&mut self, refs: &[FrameRef], frames: Vec<Prepared>) -> Result<(), RecoveryError> {
+        for (at, prepared) in refs.iter().zip(frames) {
+            match prepared {
+                Prepared::Passed(frame) => {
+                    self.written.passed_frames += 1;
+                    self.written.passed_bytes += count(frame.bytes.len());
+                    let place = self.put_frame(frame)?;
+                    let frames = self.places.get_mut(size(u64::from(at.object)));
+                    let slot = frames.and_then(|frames| frames.get_mut(size(u64::from(at.frame))));
+                    *slot.expect("the frame is one of the object's") = Some(place);
+                }
+                Prepared::Sparse(payload) => {
+                    self.written.repacked_frames += 1;
+                    self.written.repacked_bytes += self.packer.take(at, &payload);
+                    if self.packer.is_full() {
+                        self.flush_packer()?;
+                    }
                 }
             }
         }

@@ -1,14 +1,14 @@
 //! Packing the live bytes of sparse frames into new frames, in address order.
 
 use afterimage_changelog::{
-    EncodedFrame, SECTOR, frame::FrameEncoder, length, limits::FRAME_BYTES_DEFAULT, size,
+    EncodedFrame, SECTOR, count, frame::FrameEncoder, length, limits::FRAME_BYTES_DEFAULT, size,
 };
 use afterimage_coalesce::{Extent, FrameFate};
 use afterimage_fetch::FrameRef;
 use bytes::{Bytes, BytesMut};
 use rayon::prelude::*;
 
-use crate::error::RecoveryError;
+use crate::layer_writer::Fates;
 
 /// Live bytes that are gathered before they are sorted and packed.
 const PACK_BYTES: u64 = 16 << 20;
@@ -37,11 +37,9 @@ pub(crate) struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    pub(crate) fn new(live: &'a [Extent], fates: &[Vec<FrameFate>], level: i32) -> Packer<'a> {
+    pub(crate) fn new(live: &'a [Extent], fates: &Fates, level: i32) -> Packer<'a> {
         let is_sparse = |extent: &Extent| {
-            let frames = fates.get(size(u64::from(extent.object)));
-            let fate = frames.and_then(|frames| frames.get(size(u64::from(extent.frame))));
-            !extent.is_zero() && fate == Some(&FrameFate::Repacked)
+            !extent.is_zero() && fates.of(extent.object, extent.frame) == FrameFate::Repacked
         };
         let mut sparse: Vec<(u32, u32, u32)> = live
             .iter()
@@ -63,15 +61,8 @@ impl<'a> Packer<'a> {
         length(&self.payload) >= PACK_BYTES
     }
 
-    /// Takes the live bytes of a frame; gives how many.
-    pub(crate) fn take(
-        &mut self,
-        at: &FrameRef,
-        frame: &EncodedFrame,
-    ) -> Result<u64, RecoveryError> {
-        let payload = frame
-            .decode()
-            .map_err(|error| RecoveryError::corrupt("a sparse frame", error))?;
+    /// Takes the live bytes out of a frame's payload; gives how many.
+    pub(crate) fn take(&mut self, at: &FrameRef, payload: &[u8]) -> u64 {
         let first = self
             .sparse
             .partition_point(|&(object, number, _)| (object, number) < (at.object, at.frame));
@@ -90,7 +81,7 @@ impl<'a> Packer<'a> {
             self.pieces.push((extent, self.payload.len()));
             self.payload.extend_from_slice(piece);
         }
-        Ok(length(&self.payload) - length(self.payload.get(..before).unwrap_or_default()))
+        count(self.payload.len() - before)
     }
 
     /// Packs what was gathered: frames, and for each the pieces in it, with layer and frame left 0.

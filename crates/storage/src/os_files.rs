@@ -3,6 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
+    num::NonZeroU64,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::Path,
 };
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use rustix::{fs::OFlags, io::Errno};
 
 use crate::{
+    disk::length,
     draft_file::{self, DraftFile},
     files::{Contents, Draft, Files, Listed},
     mapped,
@@ -37,7 +39,11 @@ impl Files for OsFiles {
     }
 
     fn draft(&self, dir: &Path) -> io::Result<Box<dyn Draft>> {
-        Ok(Box::new(OsDraft(DraftFile::create(dir)?)))
+        Ok(Box::new(OsDraft {
+            file: DraftFile::create(dir)?,
+            written: 0,
+            started: 0,
+        }))
     }
 
     fn read(&self, path: &Path, part: &Part) -> io::Result<Contents> {
@@ -88,23 +94,50 @@ impl Files for OsFiles {
     }
 }
 
+/// Bytes after which the system is asked to begin writing them to the disk.
+const WRITEBACK_BYTES: u64 = 8 << 20;
+
+/// A draft, and how far its bytes are on their way to the disk.
 #[derive(Debug)]
-struct OsDraft(DraftFile);
+struct OsDraft {
+    file: DraftFile,
+    written: u64,
+    started: u64,
+}
+
+impl OsDraft {
+    /// Has the disk busy while more is being written, instead of all at once at the sync. The advice
+    /// begins writing out what is dirty and drops what is clean; it promises nothing, and the sync
+    /// is what counts.
+    fn start_writeback(&mut self) {
+        let due = self.written - self.started;
+        if let Some(length) = NonZeroU64::new(due).filter(|_| due >= WRITEBACK_BYTES) {
+            let advice = rustix::fs::Advice::DontNeed;
+            let file = self.file.file();
+            // A system that does not take the advice writes it all at the sync.
+            let _not_taken = rustix::fs::fadvise(file, self.started, Some(length), advice);
+            self.started = self.written;
+        }
+    }
+}
 
 impl Draft for OsDraft {
     fn write(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
-        let mut file = self.0.file();
+        let mut file = self.file.file();
         vectored::write_all(pieces, |_, slices| {
             io::Write::write_vectored(&mut file, slices)
-        })
+        })?;
+        self.written += pieces.iter().map(|piece| length(piece)).sum::<u64>();
+        self.start_writeback();
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.0.file().sync_all()
+        self.file.file().sync_all()
     }
 
     fn link(&mut self, path: &Path) -> io::Result<()> {
-        self.0.link(path)
+        self.file.link(path)
     }
 }
 
@@ -142,7 +175,6 @@ fn not_a_file() -> io::Error {
 )]
 mod tests {
     use super::*;
-    use crate::disk::length;
 
     #[test]
     fn a_symbolic_link_is_not_an_object() {

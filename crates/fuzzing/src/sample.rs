@@ -1,0 +1,237 @@
+//! Valid objects, made by the code that makes them in production.
+
+use std::sync::{Arc, LazyLock};
+
+use afterimage::{Ingest, IngestParts};
+use afterimage_cache::{
+    CacheError, SegmentLimits, StreamReader, StreamWriter, WriterOptions, segment_key,
+};
+use afterimage_changelog::{Disk, MarkerKind, Name, ObjectId, SectorSize, Timestamp};
+use afterimage_recovery::{LayerRef, name::layer_key};
+use afterimage_storage::{Key, MemoryDisk, MemoryStore, Nonces, Store};
+use afterimage_target::{Progress, Stand, Standing};
+use bytes::Bytes;
+
+/// What the samples hold.
+pub(crate) struct Samples {
+    /// Two disks, several frames and markers.
+    pub(crate) segment: Bytes,
+    /// A segment whose index has two pages of rows.
+    pub(crate) long_segment: Bytes,
+    pub(crate) layer: Bytes,
+    /// A layer whose index has two pages of rows.
+    pub(crate) long_layer: Bytes,
+    pub(crate) manifest: Bytes,
+    /// The two slots of a replica's record.
+    pub(crate) progress: Vec<u8>,
+    /// A write log with every kind of entry.
+    pub(crate) log: Vec<u8>,
+    /// The same log, compressed.
+    pub(crate) compressed_log: Vec<u8>,
+}
+
+pub(crate) static SAMPLES: LazyLock<Samples> = LazyLock::new(make);
+
+pub(crate) fn group() -> Name {
+    name("group")
+}
+
+pub(crate) fn stream() -> Name {
+    name("main")
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).expect("it is one")
+}
+
+pub(crate) fn disk(text: &str, kib: u64, sector_size: SectorSize) -> Disk {
+    Disk::new(name(text), kib << 10, sector_size).expect("whole sectors")
+}
+
+pub(crate) fn memory_store() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::new())
+}
+
+pub(crate) fn writer(
+    cache: &Arc<dyn Store>,
+    nonces: &Arc<Nonces>,
+    frame_bytes: u32,
+) -> WriterParts {
+    let options = WriterOptions {
+        group: group(),
+        stream: stream(),
+        disks: vec![
+            disk("one", 256, SectorSize::B512),
+            disk("two", 64, SectorSize::B4096),
+        ],
+        limits: SegmentLimits {
+            frame_bytes,
+            ..SegmentLimits::default()
+        },
+        level: 1,
+    };
+    WriterParts {
+        cache: Arc::clone(cache),
+        nonces: Arc::clone(nonces),
+        options,
+    }
+}
+
+/// What it takes to open a writer, as often as is wanted.
+pub(crate) struct WriterParts {
+    cache: Arc<dyn Store>,
+    nonces: Arc<Nonces>,
+    pub(crate) options: WriterOptions,
+}
+
+impl WriterParts {
+    pub(crate) fn open(&self) -> StreamWriter {
+        self.try_open().expect("what is in the cache is valid")
+    }
+
+    pub(crate) fn try_open(&self) -> Result<StreamWriter, CacheError> {
+        let (cache, nonces) = (Arc::clone(&self.cache), Arc::clone(&self.nonces));
+        StreamWriter::open(cache, nonces, self.options.clone())
+    }
+}
+
+pub(crate) fn ingest_parts(cache: &Arc<dyn Store>, target: &Arc<dyn Store>) -> IngestParts {
+    IngestParts {
+        group: group(),
+        stream: stream(),
+        cache: Arc::clone(cache),
+        target: Arc::clone(target),
+        nonces: Arc::new(Nonces::seeded(2)),
+        clock: Arc::new(|| Timestamp(1_700_000_000_000_000)),
+        memory: 1 << 20,
+    }
+}
+
+/// The key that a manifest's reference to a layer stands for.
+pub(crate) fn key_of(layer: &LayerRef) -> Key {
+    layer_key(&group(), layer.epoch, layer.id)
+}
+
+/// A sector that says which it is and that zstd makes smaller.
+fn payload(seed: u8, sectors: usize) -> Vec<u8> {
+    let sector = |number: u8| (0..=255u8).flat_map(move |at| [seed, number.wrapping_mul(at)]);
+    (0..sectors)
+        .flat_map(|number| sector(number.to_le_bytes()[0]))
+        .collect()
+}
+
+fn make() -> Samples {
+    let (segment, layer, manifest) = make_group(false);
+    let (long_segment, long_layer, _) = make_group(true);
+    let log = make_log();
+    Samples {
+        segment,
+        long_segment,
+        layer,
+        long_layer,
+        manifest,
+        progress: make_progress(),
+        compressed_log: zstd::bulk::compress(&log, 1).expect("it compresses"),
+        log,
+    }
+}
+
+/// A segment, the layer of its last point and the manifest.
+fn make_group(long: bool) -> (Bytes, Bytes, Bytes) {
+    let (cache, target) = (memory_store(), memory_store());
+    let nonces = Arc::new(Nonces::seeded(1));
+    let mut writer = writer(&cache, &nonces, 4096).open();
+    let now = Timestamp(1_600_000_000_000_000);
+    let done = "memory does not fail";
+    for number in 0..6u8 {
+        let start = u64::from(number) * 24;
+        writer
+            .write(0, start, &payload(number, 5), now)
+            .expect(done);
+        writer.write(1, 8, &payload(number, 16), now).expect(done);
+        writer.zero(0, start + 3, 2, now).expect(done);
+        if number % 2 == 0 && !long {
+            let cut = ObjectId(nonces.next());
+            writer
+                .mark(MarkerKind::User, "an order", cut, now)
+                .expect(done);
+        }
+    }
+    if long {
+        // Every other sector, so that nothing is joined: over one page of rows in the layer too.
+        for round in 0..10 {
+            for sector in (0..512).step_by(2) {
+                writer.zero(0, (sector + round) % 512, 1, now).expect(done);
+            }
+        }
+    }
+    let cut = ObjectId(nonces.next());
+    writer.mark(MarkerKind::Crash, "", cut, now).expect(done);
+    writer.seal().expect(done);
+    let segment = cache
+        .read(&segment_key(&group(), &stream(), 0))
+        .expect(done);
+
+    let mut reader = StreamReader::new(Arc::clone(&cache), group(), stream(), None);
+    let mut ingest = Ingest::open(ingest_parts(&cache, &target)).expect(done);
+    let next = reader.next_segment().expect(done).expect("one was sealed");
+    ingest.push(next, &mut |_| ()).expect(done);
+    let manifest = &ingest.head().manifest;
+    let last = manifest.points.last().and_then(|point| point.layers.last());
+    let layer = target
+        .read(&key_of(last.expect("a point has a layer")))
+        .expect(done);
+    (segment, layer, Bytes::from(manifest.encode()))
+}
+
+fn make_progress() -> Vec<u8> {
+    let disk = MemoryDisk::new(afterimage_target::progress::PROGRESS_BYTES);
+    let (group, name) = (group(), name("one"));
+    let stand = |id| Stand {
+        id,
+        cut: ObjectId([3; 16]),
+    };
+    let mut progress = Progress::load(&disk, &group, &name).expect("memory does not fail");
+    for standing in [
+        Standing::At(stand(1)),
+        Standing::Moving {
+            from: stand(1),
+            to: stand(2),
+        },
+    ] {
+        progress.record(standing).expect("memory does not fail");
+    }
+    disk.content()
+}
+
+fn make_log() -> Vec<u8> {
+    const SECTOR: usize = 512;
+    let entries: [(u64, u64, u64, &str); 5] = [
+        (8, 2, 0, ""),
+        (0, 0, 1, ""),
+        (64, 100, 4, ""),
+        (0, 0, 8, "a mark"),
+        (1, 1, 3, ""),
+    ];
+    let words =
+        |words: &[u64]| -> Vec<u8> { words.iter().flat_map(|word| word.to_le_bytes()).collect() };
+    let padded = |mut bytes: Vec<u8>| {
+        bytes.resize(SECTOR, 0);
+        bytes
+    };
+    let mut log = padded(words(&[0x006a_7366_7773_6872, 1, 5, 512]));
+    for (number, (start, sectors, flags, mark)) in (0u8..).zip(entries) {
+        let mut entry = words(&[
+            start,
+            sectors,
+            flags,
+            afterimage_changelog::length(mark.as_bytes()),
+        ]);
+        entry.extend_from_slice(mark.as_bytes());
+        log.extend(padded(entry));
+        if flags & 4 == 0 {
+            log.extend(payload(number, afterimage_changelog::size(sectors)));
+        }
+    }
+    log
+}

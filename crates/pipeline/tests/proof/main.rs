@@ -1,0 +1,20 @@
+//! The proof that nothing is lost and no point is ever wrong: the whole chain, from the agent's
+//! segments to replica disks, on a simulated machine that forgets what was not synced.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `crash_sweep` | the power cut after every operation, and again while going on |
+//! | `fault_sweep` | every operation failing, with and without its effect |
+//! | `fencing` | two workers, paused workers, gaps, outcomes in doubt |
+//! | `invariants` | random histories against plain arrays |
+//! | `mutants` | the chain with one rule broken at a time, each caught by one of the sweeps |
+//!
+//! Everything runs in a loop on one thread, so a run repeats exactly. `AFTERIMAGE_SWEEP=long` raises
+//! the limits of what is sampled.
+
+#[cfg(test)]
+mod crash_sweep;
+#[cfg(test)]
+mod fault_sweep;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,259 @@
+//! Detect first: whatever is done to the bytes of a stored object, its readers refuse it before one
+//! byte of it reaches a disk, a layer or a decision.
+//!
+//! The objects are small, so that every bit, every length and every pair is tried.
+
+mod readers;
+mod spoil;
+mod world;
+
+use afterimage_changelog::Name;
+use afterimage_recovery::name::{boundary_key, manifest_key};
+use afterimage_storage::Key;
+use bytes::Bytes;
+
+use crate::{
+    spoil::{Spoil, Tried, frame_swaps, spoils},
+    world::{World, name},
+};
+
+fn stream_of(key: &Key) -> Name {
+    name(key.parts().nth(1).unwrap())
+}
+
+/// Everything that can be done to one container: also its frames swapped.
+fn container_spoils(bytes: &Bytes) -> Vec<Spoil> {
+    let mut all = spoils(bytes);
+    all.extend(frame_swaps(bytes));
+    all
+}
+
+#[test]
+fn a_spoiled_segment_gives_no_byte() {
+    let world = World::new();
+    let key = *world.keys("/main/").last().unwrap();
+    let whole = readers::stream(&world.store(&[]), &name("main"));
+    assert_eq!(whole.refused, None);
+    let mut tried = Tried::default();
+    for spoil in container_spoils(&world.objects[key]) {
+        let spoiled = spoil.apply(&world.objects[key]);
+        let reading = readers::stream(&world.store(&[(key, &spoiled)]), &name("main"));
+        assert!(reading.refuses(key, &whole), "{spoil:?} of {key}");
+        tried.count(spoil);
+    }
+    assert_eq!(tried.swaps, 3);
+    println!("segment: {tried}");
+}
+
+#[test]
+fn a_spoiled_layer_gives_no_byte_and_is_not_verified() {
+    let world = World::new();
+    let key = world.keys(".layer")[0];
+    let intact = world.store(&[]);
+    let whole = readers::layer(&intact, &world, key);
+    assert_eq!((whole.refused.as_ref(), whole.given.len()), (None, 3));
+    assert_eq!(readers::verified(&intact, &world, key).refused, None);
+    let mut tried = Tried::default();
+    for spoil in container_spoils(&world.objects[key]) {
+        let spoiled = spoil.apply(&world.objects[key]);
+        let store = world.store(&[(key, &spoiled)]);
+        let reading = readers::layer(&store, &world, key);
+        assert!(reading.refuses(key, &whole), "{spoil:?} of {key}");
+        let verified = readers::verified(&store, &world, key);
+        assert!(verified.refused.is_some(), "{spoil:?} of {key} is verified");
+        tried.count(spoil);
+    }
+    assert_eq!(tried.swaps, 3);
+    println!("layer: {tried}");
+}
+
+/// Sectors whose bytes lie in another layer, or in a frame that is whole, may be read; what is read
+/// is what was written, and what is spoiled is refused.
+#[test]
+fn a_point_over_a_spoiled_layer_reads_right_or_not_at_all() {
+    let world = World::new();
+    let key = world.keys(".layer")[0];
+    let whole = readers::sectors(&world.store(&[]), &world.head);
+    assert!(whole.iter().all(Option::is_some));
+    let mut tried = Tried::default();
+    for spoil in container_spoils(&world.objects[key]) {
+        let spoiled = spoil.apply(&world.objects[key]);
+        let sectors = readers::sectors(&world.store(&[(key, &spoiled)]), &world.head);
+        let refused = sectors.is_empty() || sectors.iter().any(Option::is_none);
+        assert!(refused, "{spoil:?} of {key}");
+        let right = sectors
+            .iter()
+            .zip(&whole)
+            .all(|(sector, whole)| sector.is_none() || sector == whole);
+        assert!(right, "{spoil:?} of {key} changes what is read");
+        tried.count(spoil);
+    }
+    println!("point: {tried}");
+}
+
+#[test]
+fn a_replica_takes_no_byte_from_a_spoiled_layer() {
+    let world = World::new();
+    let key = &afterimage_recovery::name::layer_key(
+        &world.head.group,
+        world.layers()[1].epoch,
+        world.layers()[1].id,
+    );
+    let (whole, refused) = readers::replica(&world.store(&[]), &world.head);
+    assert!(!refused);
+    // Three writes of each layer; those of the second lie behind those of the first.
+    assert_eq!(whole.len(), 6);
+    let mut tried = Tried::default();
+    for spoil in container_spoils(&world.objects[key]) {
+        let spoiled = spoil.apply(&world.objects[key]);
+        let (writes, refused) = readers::replica(&world.store(&[(key, &spoiled)]), &world.head);
+        assert!(refused, "{spoil:?} of {key}");
+        assert!(
+            writes.is_empty() || writes == whole[..3],
+            "{spoil:?} of {key} reaches the disk"
+        );
+        tried.count(spoil);
+    }
+    println!("replica: {tried}");
+}
+
+#[test]
+fn a_spoiled_manifest_is_no_head_and_breaks_the_chain() {
+    let world = World::new();
+    let whole = readers::chain(&world.store(&[]));
+    assert_eq!(whole.refused, None);
+    let mut tried = Tried::default();
+    for key in world.keys("/manifest/") {
+        for spoil in spoils(&world.objects[key]) {
+            let spoiled = spoil.apply(&world.objects[key]);
+            let reading = readers::chain(&world.store(&[(key, &spoiled)]));
+            assert!(reading.refuses(key, &whole), "{spoil:?} of {key}");
+            tried.count(spoil);
+        }
+    }
+    let head = *world.keys("/manifest/").last().unwrap();
+    for spoil in spoils(&world.objects[head]) {
+        let spoiled = spoil.apply(&world.objects[head]);
+        let store = world.store(&[(head, &spoiled)]);
+        let loaded = afterimage_recovery::load_head(store.as_ref(), &name("shop"));
+        assert!(loaded.is_err(), "{spoil:?} of the head");
+    }
+    println!("manifests: {tried}");
+}
+
+/// A boundary has no bytes, so all that can be done to it is to give it some.
+#[test]
+fn a_boundary_with_bytes_is_none() {
+    let world = World::new();
+    let key = boundary_key(&name("shop"), 0);
+    let reading = readers::chain(&world.store(&[(&key, &Bytes::new())]));
+    assert_eq!(reading.refused, None);
+    for spoil in spoils(&Bytes::new()) {
+        let spoiled = spoil.apply(&Bytes::new());
+        let reading = readers::chain(&world.store(&[(&key, &spoiled)]));
+        assert!(reading.refused.is_some(), "{spoil:?} of the boundary");
+    }
+    let manifest = &world.objects[world.keys("/manifest/")[2]];
+    let newest = boundary_key(&name("shop"), 2);
+    let reading = readers::chain(&world.store(&[(&newest, manifest)]));
+    assert!(reading.refused.is_some(), "a manifest ends the chain");
+}
+
+/// The record of a replica has two slots. One that is spoiled is as if it had not been written: it is
+/// never read as anything else. Only what lies behind its digest means nothing.
+#[test]
+fn a_spoiled_slot_of_a_replicas_record_is_not_believed() {
+    let (older, newer) = readers::standings();
+    let record = readers::record();
+    assert_eq!(readers::standing(&record), Ok(Some(newer)));
+    let mut tried = Tried::default();
+    let mut slack = 0;
+    for (slot, remains) in [(0, older), (1, newer)] {
+        let start = slot * readers::SLOT_BYTES;
+        let used = start..start + readers::SLOT_DIGEST_END;
+        for spoil in spoils(&record.slice(start..start + readers::SLOT_USED_BYTES)) {
+            let Spoil::Flip { bit } = spoil else { continue };
+            let at = start + bit / 8;
+            let spoiled = Spoil::Flip {
+                bit: start * 8 + bit,
+            }
+            .apply(&record);
+            if used.contains(&at) {
+                assert_eq!(readers::standing(&spoiled), Ok(Some(remains)), "byte {at}");
+                tried.count(spoil);
+            } else {
+                assert_eq!(readers::standing(&spoiled), Ok(Some(newer)), "byte {at}");
+                slack += 1;
+            }
+        }
+    }
+    let last = readers::SLOT_BYTES + readers::SLOT_USED_BYTES;
+    for spoil in (0..record.len()).map(|to| Spoil::Truncate { to }) {
+        let Spoil::Truncate { to } = spoil else {
+            continue;
+        };
+        let read = readers::standing(&spoil.apply(&record));
+        assert_eq!(
+            read.ok(),
+            (to >= last).then_some(Some(newer)),
+            "cut to {to}"
+        );
+        tried.count(spoil);
+    }
+    println!("record: {tried}; {slack} flips of unused bytes change nothing");
+}
+
+/// Every object in place of every other one, of its own kind and of others, and as the next one of
+/// the manifests; then every two objects in each other's place.
+#[test]
+fn an_object_in_the_place_of_another_is_refused() {
+    let world = World::new();
+    let empty = Bytes::new();
+    let mut replaced = 0;
+    for key in world.objects.keys() {
+        let others = world.objects.iter().filter(|(other, _)| *other != key);
+        let others: Vec<&Bytes> = others.map(|(_, bytes)| bytes).chain([&empty]).collect();
+        for other in others {
+            check_refused(&world, key, &[(key, other)]);
+            replaced += 1;
+        }
+    }
+    let next = manifest_key(&name("shop"), 3);
+    for bytes in world.objects.values().chain([&empty]) {
+        let reading = readers::chain(&world.store(&[(&next, bytes)]));
+        assert!(reading.refused.is_some(), "a copy goes on with the chain");
+        replaced += 1;
+    }
+    let mut swapped = 0;
+    let objects: Vec<_> = world.objects.iter().collect();
+    for (index, (first, first_bytes)) in objects.iter().enumerate() {
+        for (second, second_bytes) in &objects[index + 1..] {
+            let both = [(*first, *second_bytes), (*second, *first_bytes)];
+            check_refused(&world, first, &both);
+            check_refused(&world, second, &both);
+            swapped += 1;
+        }
+    }
+    println!("places: {replaced} replacements, {swapped} exchanges tried, undetected 0");
+}
+
+/// Whatever reads `key` refuses it.
+fn check_refused(world: &World, key: &Key, replaced: &[(&Key, &Bytes)]) {
+    let (intact, store) = (world.store(&[]), world.store(replaced));
+    let readings = if key.as_str().ends_with(".layer") {
+        let whole = readers::layer(&intact, world, key);
+        let verified = readers::verified(&store, world, key);
+        assert!(verified.refused.is_some(), "{key} is verified");
+        (readers::layer(&store, world, key), whole)
+    } else if key.as_str().ends_with(".seg") {
+        let stream = stream_of(key);
+        (
+            readers::stream(&store, &stream),
+            readers::stream(&intact, &stream),
+        )
+    } else {
+        (readers::chain(&store), readers::chain(&intact))
+    };
+    let (reading, whole) = readings;
+    assert!(reading.refuses(key, &whole), "another object as {key}");
+}

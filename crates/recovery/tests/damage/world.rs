@@ -1,0 +1,218 @@
+//! A small group with one object of every kind, made by the real writers.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+use afterimage_cache::{Segment, SegmentLimits, StreamReader, StreamWriter, WriterOptions};
+use afterimage_changelog::{
+    Disk, FrameEntry, MarkerKind, Name, ObjectId, RowKind, SECTOR, SectorSize, Timestamp,
+};
+use afterimage_coalesce::Extent;
+use afterimage_fetch::{FetchError, FrameSource};
+use afterimage_recovery::{
+    Committer, Head, LayerJob, LayerRef, Manifest, Proposal, load_head, name::layer_key,
+    write_layers,
+};
+use afterimage_storage::{Key, MemoryStore, Nonces, Store, StoreError};
+use bytes::Bytes;
+
+/// Bytes of each of the two disks.
+pub(crate) const DISK_BYTES: u64 = 16 << 10;
+
+/// All objects of the group, as they should be.
+pub(crate) struct World {
+    pub(crate) objects: BTreeMap<Key, Bytes>,
+    pub(crate) head: Manifest,
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+impl World {
+    /// Two segments and two points of stream `main`, and a segment of stream `log`.
+    pub(crate) fn new() -> World {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let nonces = Arc::new(Nonces::seeded(7));
+        write_stream(&store, &nonces, "main", &[10, 20]);
+        write_stream(&store, &nonces, "log", &[30]);
+        commit_points(&store, &nonces);
+        let listed = store.list(&Key::new("shop").unwrap(), None, 100).unwrap();
+        let objects = listed
+            .into_iter()
+            .map(|entry| {
+                let bytes = store.read(&entry.key).unwrap();
+                (entry.key, bytes)
+            })
+            .collect();
+        let Head { manifest, .. } = load_head(store.as_ref(), &name("shop")).unwrap().unwrap();
+        World {
+            objects,
+            head: manifest,
+        }
+    }
+
+    /// A store with these objects, some of them replaced or added.
+    pub(crate) fn store(&self, replaced: &[(&Key, &Bytes)]) -> Arc<dyn Store> {
+        let store = MemoryStore::new();
+        let kept = self
+            .objects
+            .iter()
+            .filter(|(key, _)| replaced.iter().all(|(other, _)| other != key));
+        for (key, bytes) in kept.chain(replaced.iter().copied()) {
+            store.create(key, std::slice::from_ref(bytes)).unwrap();
+        }
+        Arc::new(store)
+    }
+
+    /// The keys that hold a part of a name.
+    pub(crate) fn keys(&self, part: &str) -> Vec<&Key> {
+        let keys = self.objects.keys();
+        keys.filter(|key| key.as_str().contains(part)).collect()
+    }
+
+    /// The layers, oldest first.
+    pub(crate) fn layers(&self) -> Vec<LayerRef> {
+        let points = self.head.points.iter();
+        points.flat_map(|point| point.layers.clone()).collect()
+    }
+
+    /// The layer of a key.
+    pub(crate) fn layer(&self, key: &Key) -> LayerRef {
+        let mut layers = self.layers().into_iter();
+        let found = layers.find(|layer| layer_key(&self.head.group, layer.epoch, layer.id) == *key);
+        found.unwrap()
+    }
+}
+
+fn disks() -> Vec<Disk> {
+    vec![
+        Disk::new(name("root"), DISK_BYTES, SectorSize::B512).unwrap(),
+        Disk::new(name("data"), DISK_BYTES, SectorSize::B4096).unwrap(),
+    ]
+}
+
+/// Bytes that do not compress and belong to one write only.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 512];
+    blake3::Hasher::new()
+        .update(&seed.to_le_bytes())
+        .finalize_xof()
+        .fill(&mut bytes);
+    bytes
+}
+
+/// One segment for each seed: two raw frames of one length, a compressed one, a zeroed run on the
+/// other disk and a marker. No segment writes where another one does.
+fn write_stream(store: &Arc<dyn Store>, nonces: &Arc<Nonces>, stream: &str, seeds: &[u64]) {
+    let options = WriterOptions {
+        group: name("shop"),
+        stream: name(stream),
+        disks: disks(),
+        limits: SegmentLimits {
+            frame_bytes: 512,
+            ..SegmentLimits::default()
+        },
+        level: 1,
+    };
+    let mut writer = StreamWriter::open(Arc::clone(store), Arc::clone(nonces), options).unwrap();
+    let now = Timestamp(1_700_000_000_000_000);
+    for (&seed, place) in seeds.iter().zip(0u64..) {
+        let start = 1 + place * 12;
+        let letter = u8::try_from(seed).unwrap();
+        writer.write(0, start, &noise(seed), now).unwrap();
+        writer.write(0, start + 4, &noise(seed + 1), now).unwrap();
+        writer.write(0, start + 8, &[letter; 512], now).unwrap();
+        writer.zero(1, place * 8, 8, now).unwrap();
+        let cut = ObjectId([letter; 16]);
+        writer.mark(MarkerKind::User, "cut", cut, now).unwrap();
+        writer.seal().unwrap();
+    }
+}
+
+/// One segment as a source of frames.
+#[derive(Debug)]
+pub(crate) struct Frames(pub(crate) Segment);
+
+impl FrameSource for Frames {
+    fn name(&self, _object: u32) -> String {
+        self.0.key.to_string()
+    }
+
+    fn entry(&self, _object: u32, frame: u32) -> Result<FrameEntry, FetchError> {
+        Ok(self.0.index.frames[usize::try_from(frame).unwrap()])
+    }
+
+    fn read(&self, _object: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.0.read(range)
+    }
+}
+
+/// A point and a layer for each segment of stream `main`.
+fn commit_points(store: &Arc<dyn Store>, nonces: &Arc<Nonces>) {
+    let (group, stream) = (name("shop"), name("main"));
+    let now = Timestamp(1_800_000_000_000_000);
+    let mut committer =
+        Committer::acquire(Arc::clone(store), Arc::clone(nonces), group.clone(), now).unwrap();
+    let mut reader = StreamReader::new(Arc::clone(store), group.clone(), stream.clone(), None);
+    while let Some(segment) = reader.next_segment().unwrap() {
+        let end = segment.end();
+        let marker = segment.container.directory.markers[0].clone();
+        let job = LayerJob {
+            store: store.as_ref(),
+            nonces,
+            group: &group,
+            stream: &stream,
+            epoch: committer.epoch(),
+            disks: &disks(),
+            first: segment.container.header.first,
+            last: end.sequence,
+            created: now,
+            level: 1,
+        };
+        let live = extents(&segment);
+        let frames = segment.index.frames.len();
+        let written = write_layers(&job, &live, &[frames], &Frames(segment)).unwrap();
+        assert_eq!(written.passed_frames, 3);
+        let proposal = Proposal {
+            kind: marker.kind,
+            name: marker.name,
+            time: marker.time,
+            cut: marker.cut,
+            disks: disks(),
+            changed_bytes: written.changed_bytes,
+            layers: written.layers,
+            streams: vec![(stream.clone(), end)],
+        };
+        committer.commit(proposal, now).unwrap();
+    }
+}
+
+/// The rows of a segment, which do not overlap, in address order.
+fn extents(segment: &Segment) -> Vec<Extent> {
+    let rows = segment.index.rows.iter();
+    let mut extents: Vec<Extent> = rows
+        .filter_map(|row| {
+            let (frame, offset) = match row.kind {
+                RowKind::Write { frame, offset } => (frame, offset),
+                RowKind::Zero => (Extent::ZERO, 0),
+                RowKind::Marker => return None,
+            };
+            Some(Extent {
+                start: row.start,
+                sectors: row.sectors,
+                rank: 0,
+                object: 0,
+                frame,
+                offset,
+                disk: row.disk,
+            })
+        })
+        .collect();
+    extents.sort_by_key(|extent| (extent.disk, extent.start));
+    assert!(
+        extents
+            .iter()
+            .all(|extent| extent.end() * SECTOR <= DISK_BYTES)
+    );
+    extents
+}
