@@ -5,7 +5,7 @@ use std::{error, fmt};
 use afterimage_cache::{CacheError, CacheErrorKind};
 use afterimage_fetch::{FetchError, FetchErrorKind};
 use afterimage_recovery::{RecoveryError, RecoveryErrorKind};
-use afterimage_storage::{DiskError, StoreError, StoreErrorKind};
+use afterimage_storage::{DiskError, DiskErrorKind, StoreError, StoreErrorKind};
 use afterimage_target::{TargetError, TargetErrorKind};
 
 /// What an operator does about an error.
@@ -200,14 +200,23 @@ impl From<TargetError> for Error {
         let kind = match &error.kind {
             TargetErrorKind::Store(error) => kind_of_store(error),
             TargetErrorKind::Corrupt(_) => ErrorKind::Corrupt,
+            TargetErrorKind::Disk(error) => kind_of_disk(error),
             _ => ErrorKind::Target,
         };
         Error::from_layer(kind, error)
     }
 }
 
+/// A path that is not there, or is taken, is a call to fix; all else is the disk's.
+const fn kind_of_disk(error: &DiskError) -> ErrorKind {
+    match error.kind {
+        DiskErrorKind::NotFound | DiskErrorKind::AlreadyExists => ErrorKind::Invalid,
+        _ => ErrorKind::Target,
+    }
+}
+
 impl From<DiskError> for Error {
     fn from(error: DiskError) -> Error {
-        Error::from_layer(ErrorKind::Target, error)
+        Error::from_layer(kind_of_disk(&error), error)
     }
 }

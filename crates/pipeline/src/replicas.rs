@@ -78,6 +78,8 @@ impl ReplicaSpec {
         } else {
             FileDisk::create_new(&path, PROGRESS_BYTES)?
         };
+        // A worker that was paused and wakes up must not write beside the one that took over.
+        record.lock()?;
         let disk = if there {
             FileDisk::open(&self.path, true)?
         } else {
@@ -95,7 +97,7 @@ impl ReplicaSpec {
             points,
             point.id,
             &self.disk,
-            &disk,
+            (&disk, &self.path),
             &progress,
             stop,
         )?;

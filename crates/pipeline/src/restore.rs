@@ -153,6 +153,7 @@ impl Restore {
         let all = 0..geometry.sectors;
         let extents = Gaps::new(point.extents(&self.disk, all.clone())?, all);
         let applied = applier(&point, &disk, mode, progress, stop).apply(extents)?;
+        cut(&disk, geometry.bytes(), &self.to)?;
         disk.flush()?;
         Ok(applied)
     }
@@ -175,6 +176,7 @@ impl Restore {
         } else {
             FileDisk::create_new(&path, PROGRESS_BYTES)?
         };
+        record.lock()?;
         let mut replica = Replica::open(&disk, &record, group, &self.disk)?;
         if let Some(standing) = standing.filter(|_| replica.standing().is_none()) {
             let point = points.find(standing)?;
@@ -183,7 +185,15 @@ impl Restore {
                 cut: point.cut,
             })?;
         }
-        let applied = advance(&mut replica, points, id, &self.disk, &disk, progress, stop)?;
+        let applied = advance(
+            &mut replica,
+            points,
+            id,
+            &self.disk,
+            (&disk, &self.to),
+            progress,
+            stop,
+        )?;
         if !is_replica {
             afterimage_storage::remove_file(&path)?;
         }
@@ -197,7 +207,7 @@ pub(crate) fn advance(
     points: &Points,
     id: u64,
     name: &Name,
-    disk: &FileDisk,
+    (disk, path): (&FileDisk, &Path),
     progress: &RestoreProgress,
     stop: &Stop,
 ) -> Result<Applied, Error> {
@@ -208,7 +218,7 @@ pub(crate) fn advance(
     let sectors = geometry
         .map(|disk| disk.sectors)
         .ok_or_else(|| Error::invalid(format!("point {id} has no disk {name}")))?;
-    fit(disk, sectors * SECTOR, Path::new(&name.to_string()))?;
+    fit(disk, sectors * SECTOR, path)?;
     let stands: Vec<Stand> = match replica.standing() {
         Some(Standing::At(at)) => vec![at],
         Some(Standing::Moving { from, to }) => vec![from, to],
@@ -228,7 +238,11 @@ pub(crate) fn advance(
     };
     let stand = Stand { id, cut: to.cut };
     set(&progress.total_bytes, sectors * SECTOR);
-    Ok(replica.advance(&source, stand, sectors, &progress.done_bytes, stop.flag())?)
+    let applied = replica.advance(&source, stand, sectors, &progress.done_bytes, stop.flag())?;
+    // Only now: until it stands there, what lies beyond the end may still be needed.
+    cut(disk, sectors * SECTOR, path)?;
+    disk.flush()?;
+    Ok(applied)
 }
 
 fn applier<'a>(
@@ -261,6 +275,14 @@ pub(crate) fn fit(disk: &FileDisk, bytes: u64, path: &Path) -> Result<(), Error>
         return Err(Error::target(what));
     }
     Ok(disk.set_size(bytes)?)
+}
+
+/// Makes a file no larger than the disk.
+fn cut(disk: &FileDisk, bytes: u64, path: &Path) -> Result<(), Error> {
+    if disk.size() > bytes && !is_device(path) {
+        disk.set_size(bytes)?;
+    }
+    Ok(())
 }
 
 /// Where the record of a replica file is.

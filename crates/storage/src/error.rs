@@ -181,6 +181,8 @@ pub enum DiskErrorKind {
     NotDurable,
     /// The disk was opened for reading.
     ReadOnly,
+    /// Another process has locked it.
+    Locked,
 }
 
 impl DiskError {
@@ -242,6 +244,7 @@ impl fmt::Display for DiskError {
         let kind = match self.kind {
             DiskErrorKind::NotFound => "it does not exist",
             DiskErrorKind::AlreadyExists => "it exists already",
+            DiskErrorKind::Locked => "another process is using it",
             DiskErrorKind::Full => "there is no room left",
             DiskErrorKind::Io => "the disk failed",
             DiskErrorKind::Range => "the range is not on the disk",

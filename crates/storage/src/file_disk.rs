@@ -1,7 +1,7 @@
 //! A disk in a raw file or on a block device.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Seek, SeekFrom},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -11,7 +11,7 @@ use std::{
 use crate::{
     disk::Disk,
     draft_file::{parent_of, sync_dir},
-    error::{DiskError, DiskOperation},
+    error::{DiskError, DiskErrorKind, DiskOperation},
     raw_file::RawFile,
 };
 
@@ -70,6 +70,20 @@ impl FileDisk {
             }),
             Err(error) => Err(raw.failed(DiskOperation::Create, error)),
         }
+    }
+
+    /// Keeps every other process that asks from locking the same file, until this disk is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` where another process has it, and whatever the system reports.
+    pub fn lock(&self) -> Result<(), DiskError> {
+        self.file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                DiskError::new(DiskOperation::Open, self.raw.name(), DiskErrorKind::Locked)
+            }
+            TryLockError::Error(error) => self.raw.failed(DiskOperation::Open, error),
+        })
     }
 
     /// Makes the raw file larger, with zeroes, or smaller. Durable after the next flush.
