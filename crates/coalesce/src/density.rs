@@ -7,9 +7,9 @@ use crate::extent::Extent;
 pub enum FrameFate {
     /// No byte of it is live: it is never fetched.
     Dropped,
-    /// At least half of it is live: its stored bytes are copied as they are.
+    /// At least a quarter of it is live: its stored bytes are copied as they are.
     Passed,
-    /// Less than half of it is live: the live bytes are packed into new frames.
+    /// Less than a quarter of it is live: the live bytes are packed into new frames.
     Repacked,
 }
 
@@ -45,14 +45,14 @@ impl Density {
 
     /// What becomes of a frame of `raw_bytes` bytes of payload with so many live sectors.
     ///
-    /// The threshold is one half: measured on recorded database logs it stores 25 % of the raw
-    /// bytes where 21 % are live, and repacks only a fifth of those.
+    /// The threshold is a quarter. On a recorded database log, cut into one point, one half stores a
+    /// seventh less but takes nearly twice the processor time, all of it spent on frames between a
+    /// quarter and a half live; cut into ten points the two hardly differ.
     #[must_use]
     pub const fn fate(live_sectors: u32, raw_bytes: u32) -> FrameFate {
         match live_sectors {
             0 => FrameFate::Dropped,
-            // A sector of payload can be live only once, so this cannot overflow: at most 2 MiB.
-            _ if live_sectors as u64 * 1024 >= raw_bytes as u64 => FrameFate::Passed,
+            _ if live_sectors as u64 * 4 * 512 >= raw_bytes as u64 => FrameFate::Passed,
             _ => FrameFate::Repacked,
         }
     }
