@@ -24,7 +24,8 @@ use crate::{
 /// When a segment is sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentLimits {
-    /// Raw bytes of a frame, a multiple of 512. Default 64 KiB, at most 1 MiB.
+    /// Raw bytes of a frame, a multiple of the sector size of every disk. Default 64 KiB, at most
+    /// 1 MiB.
     pub frame_bytes: u32,
     /// Stored bytes after which a segment is sealed. Default 16 MiB.
     pub segment_bytes: u64,
@@ -94,7 +95,7 @@ impl StreamWriter {
     ///
     /// # Errors
     ///
-    /// The store failed, or the last segment is damaged.
+    /// The store failed, the last segment is damaged, or frames would cut sectors of a disk.
     pub fn open(
         store: Arc<dyn Store>,
         nonces: Arc<Nonces>,
@@ -116,6 +117,7 @@ impl StreamWriter {
         if let Some(head) = head {
             options.disks = joined(head.header.disks, options.disks);
         }
+        check_frames(&options)?;
         let encoder = FrameEncoder::new(options.level);
         Ok(StreamWriter {
             store,
@@ -307,7 +309,11 @@ impl StreamWriter {
                 return Err(CacheError::store(error));
             }
             match open(self.store.as_ref(), key) {
-                Ok(there) if there.digest() == digest => return Ok(()),
+                // Of a create that was not reported as done it is only known that it is visible.
+                Ok(there) if there.digest() == digest => {
+                    let prefix = stream_prefix(&self.options.group, &self.options.stream);
+                    return self.store.settle(&prefix).map_err(CacheError::store);
+                }
                 Ok(_) => return Err(CacheError::new(key, CacheErrorKind::Fenced)),
                 Err(CacheError {
                     kind: CacheErrorKind::Store(reading),
@@ -423,6 +429,25 @@ impl StreamWriter {
             segment.body.push(frame.bytes);
         }
     }
+}
+
+/// Refuses frames that writes cannot be cut to: nobody could read the segments.
+fn check_frames(options: &WriterOptions) -> Result<(), CacheError> {
+    let frame_bytes = options.limits.frame_bytes;
+    let cuts = |disk: &Disk| !u64::from(frame_bytes).is_multiple_of(disk.sector_size.bytes());
+    let what = match options.disks.iter().find(|disk| cuts(disk)) {
+        _ if frame_bytes == 0 || frame_bytes > FRAME_BYTES_MAX => "are none".to_owned(),
+        Some(disk) => format!(
+            "would cut the sectors of disk {}, which have {} bytes",
+            disk.name,
+            disk.sector_size.bytes()
+        ),
+        None => return Ok(()),
+    };
+    Err(CacheError::new(
+        &stream_prefix(&options.group, &options.stream),
+        CacheErrorKind::Invalid(format!("frames of {frame_bytes} bytes {what}")),
+    ))
 }
 
 /// Opens the last segment of a stream.

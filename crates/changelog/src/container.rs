@@ -14,7 +14,7 @@ use crate::{
     footer::{FOOTER_BYTES, Footer},
     frame::{FRAME_ENTRY_BYTES, FrameEntry},
     header::{HEADER_FIXED_BYTES, Header, ObjectKind},
-    limits::{FRAMES_PER_PAGE, ROWS_PER_PAGE},
+    limits::{FRAMES_PER_PAGE, NUMBER_MAX, ROWS_PER_PAGE},
     row::{ROW_BYTES, Row, RowKind},
     units::{Digest, SECTOR, count, length, size},
     wire::Take,
@@ -347,6 +347,9 @@ impl Container {
             || !full
         {
             return invalid("a page's length");
+        }
+        if footer.last.0 > NUMBER_MAX {
+            return invalid("the range of sequences");
         }
         let covered = footer
             .last

@@ -24,7 +24,7 @@
 use crate::{
     disk::{self, Disk},
     error::{DecodeError, Fault},
-    limits::HEADER_BYTES_MAX,
+    limits::{HEADER_BYTES_MAX, NUMBER_MAX},
     name::Name,
     units::{Digest, Epoch, ObjectId, Sequence, Timestamp},
     wire::{Put, Take},
@@ -212,6 +212,9 @@ impl Header {
         let epoch = Epoch(input.u64()?);
         let number = input.u64()?;
         let first = Sequence(input.u64()?);
+        if epoch.0.max(number).max(first.0) > NUMBER_MAX {
+            return Err(input.error(Fault::Limit("an epoch, number or sequence")));
+        }
         let created = Timestamp(input.u64()?);
         let predecessor = Digest(input.array()?);
         let group = input.name()?;

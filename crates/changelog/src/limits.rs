@@ -16,6 +16,9 @@ pub const MARKERS_MAX: u32 = 65_536;
 pub const DISKS_MAX: u16 = 256;
 /// Bytes of the largest disk: 64 TiB.
 pub const DISK_BYTES_MAX: u64 = 64 << 40;
+/// The largest sequence, epoch, segment or manifest number, point's id or replica's count. Counting
+/// never gets there, so what has been decoded always has a next one.
+pub const NUMBER_MAX: u64 = 1 << 62;
 /// Bytes of a name.
 pub const NAME_BYTES_MAX: usize = 63;
 /// Bytes of a marker's text.

@@ -1,7 +1,8 @@
 //! How far into a stream something reaches.
 
 use crate::{
-    error::DecodeError,
+    error::{DecodeError, Fault},
+    limits::NUMBER_MAX,
     units::{Digest, Sequence},
     wire::{Put, Take},
 };
@@ -32,10 +33,14 @@ impl Position {
     ///
     /// # Errors
     ///
-    /// The bytes end inside it.
+    /// The bytes end inside it, or a number in it is over its limit.
     pub fn take(input: &mut Take<'_>) -> Result<Position, DecodeError> {
+        let here = input.clone();
         let segment = input.u64()?;
         let sequence = Sequence(input.u64()?);
+        if segment.max(sequence.0) > NUMBER_MAX {
+            return Err(here.error(Fault::Limit("a position")));
+        }
         let digest = Digest(input.array()?);
         Ok(Position {
             segment,

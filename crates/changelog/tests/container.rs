@@ -1,6 +1,8 @@
 //! Random containers come back as they were, spoiled ones are refused, and no number in them makes
 //! a reader allocate more than their bytes can hold.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
 use std::{convert::Infallible, ops::Range};
 
 use afterimage_changelog::{
@@ -24,9 +26,19 @@ fn name(text: &str) -> Name {
 /// One change of a random stream, before it has a place.
 #[derive(Clone, Debug)]
 enum Change {
-    Write { skip: u32, sectors: u32, letter: u8, noisy: bool },
-    Zero { skip: u32, sectors: u32 },
-    Mark { text: String },
+    Write {
+        skip: u32,
+        sectors: u32,
+        letter: u8,
+        noisy: bool,
+    },
+    Zero {
+        skip: u32,
+        sectors: u32,
+    },
+    Mark {
+        text: String,
+    },
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -76,13 +88,21 @@ fn made(kind: ObjectKind, changes: &[Change]) -> Made {
     let mut at = 0;
     for (change, sequence) in changes.iter().zip(100..) {
         let (kind, skip, sectors, start) = match change {
-            Change::Write { skip, sectors, letter, noisy } => {
+            Change::Write {
+                skip,
+                sectors,
+                letter,
+                noisy,
+            } => {
                 let payload = payload(*sectors, *letter, *noisy);
                 let frame = encoder.encode(payload);
                 let number = builder.push_frame(&frame);
                 object.extend_from_slice(&frame.bytes);
                 frames.push(frame);
-                let kind = RowKind::Write { frame: number, offset: 0 };
+                let kind = RowKind::Write {
+                    frame: number,
+                    offset: 0,
+                };
                 (kind, *skip, *sectors, None)
             }
             Change::Zero { skip, sectors } => (RowKind::Zero, *skip, *sectors, None),
@@ -222,8 +242,15 @@ proptest! {
 /// Many pages of rows and of frames, read with a tail that ends anywhere between them.
 #[test]
 fn a_container_of_many_pages_comes_back() {
-    let write = |letter| Change::Write { skip: 1, sectors: 1, letter, noisy: false };
-    let changes: Vec<Change> = (0..5000u32).map(|at| write(u8::try_from(at % 200).unwrap())).collect();
+    let write = |letter| Change::Write {
+        skip: 1,
+        sectors: 1,
+        letter,
+        noisy: false,
+    };
+    let changes: Vec<Change> = (0..5000u32)
+        .map(|at| write(u8::try_from(at % 200).unwrap()))
+        .collect();
     for kind in [ObjectKind::Segment, ObjectKind::Layer] {
         let made = made(kind, &changes);
         for tail in [0, 95, 96, 97, 500, 1000, 65536, made.object.len()] {
@@ -235,6 +262,9 @@ fn a_container_of_many_pages_comes_back() {
         }
     }
 }
+
+/// Changes what a footer says.
+type Claim = fn(&mut Footer);
 
 /// An object with a directory and a footer that agree with each other, whatever they claim. What the
 /// digest cannot tell, since it is right, the numbers have to.
@@ -269,19 +299,24 @@ fn a_container_that_claims_nothing_is_whole() {
 
 #[test]
 fn numbers_over_their_limits_are_refused_from_the_footer_alone() {
-    let claims: [(fn(&mut Footer), &str); 6] = [
+    let claims: [(Claim, &str); 6] = [
         (|footer| footer.rows = 1 << 32, "the number of rows"),
         (|footer| footer.rows = ROWS_MAX + 1, "the number of rows"),
         (|footer| footer.frames = u32::MAX, "the number of frames"),
         (|footer| footer.markers = u32::MAX, "the number of markers"),
-        (|footer| footer.header_bytes = u32::MAX, "the header's length"),
-        (|footer| footer.directory_bytes = u32::MAX, "the directory's length"),
+        (
+            |footer| footer.header_bytes = u32::MAX,
+            "the header's length",
+        ),
+        (
+            |footer| footer.directory_bytes = u32::MAX,
+            "the directory's length",
+        ),
     ];
     for (claim, what) in claims {
         let object = claiming(&Directory::default(), claim);
-        let fetched = |_: Range<u64>| -> Result<Bytes, Infallible> {
-            panic!("the footer says enough")
-        };
+        let fetched =
+            |_: Range<u64>| -> Result<Bytes, Infallible> { panic!("the footer says enough") };
         let footer = object.slice(object.len() - 96..);
         let opened = Container::open(count(object.len()), &footer, fetched);
         match opened {
@@ -294,7 +329,7 @@ fn numbers_over_their_limits_are_refused_from_the_footer_alone() {
 /// Within the limits, but more than the bytes hold.
 #[test]
 fn numbers_that_the_bytes_cannot_hold_are_refused_before_anything_is_made_room_for() {
-    let claims: [fn(&mut Footer); 3] = [
+    let claims: [Claim; 3] = [
         |footer| footer.rows = ROWS_MAX,
         |footer| footer.frames = 65_536,
         |footer| footer.markers = 65_536,
@@ -398,14 +433,20 @@ fn rows_that_leave_their_disk_their_frame_or_their_order_are_refused() {
     let segment = |rows: &[Row]| refusal(&sealed(rows, Sequence(100), ObjectKind::Segment));
     let layer = |rows: &[Row]| read(&sealed(rows, Sequence(0), ObjectKind::Layer), 0);
     let beyond = row(RowKind::Zero, (1 << 40) / 512 - 1, 2);
-    assert_eq!(segment(&[beyond]), Fault::Field("a row's place on its disk"));
+    assert_eq!(
+        segment(&[beyond]),
+        Fault::Field("a row's place on its disk")
+    );
     let disk = Row {
         disk: 2,
         ..row(RowKind::Zero, 0, 1)
     };
     assert_eq!(segment(&[disk]), Fault::Field("a row's place on its disk"));
     let longer = row(WRITE, 0, 3);
-    assert_eq!(segment(&[longer]), Fault::Field("a row's place in its frame"));
+    assert_eq!(
+        segment(&[longer]),
+        Fault::Field("a row's place in its frame")
+    );
     let none = RowKind::Write {
         frame: 1,
         offset: 0,

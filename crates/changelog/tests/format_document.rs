@@ -1,15 +1,22 @@
 //! FORMAT.md says what the code does: its tables add up, their totals and limits are the constants,
 //! and the golden files, which the code is pinned to, have the fields of the tables.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
 use std::collections::BTreeMap;
 
-use afterimage_changelog::{footer::FOOTER_BYTES, frame::FRAME_ENTRY_BYTES, limits, row::ROW_BYTES};
+use afterimage_changelog::{
+    footer::FOOTER_BYTES, frame::FRAME_ENTRY_BYTES, limits, row::ROW_BYTES,
+};
 
 const DOCUMENT: &str = include_str!("../../../FORMAT.md");
 const GOLDEN: [(&str, &str); 4] = [
     ("segment", include_str!("../golden/segment.hex")),
     ("layer", include_str!("../golden/layer.hex")),
-    ("manifest", include_str!("../../recovery/golden/manifest.hex")),
+    (
+        "manifest",
+        include_str!("../../recovery/golden/manifest.hex"),
+    ),
     ("progress", include_str!("../../target/golden/progress.hex")),
 ];
 
@@ -23,7 +30,9 @@ struct Field {
 
 /// The cells of a line of a table.
 fn cells(line: &'static str) -> Vec<&'static str> {
-    let inner = line.strip_prefix('|').and_then(|line| line.strip_suffix('|'));
+    let inner = line
+        .strip_prefix('|')
+        .and_then(|line| line.strip_suffix('|'));
     inner
         .map(|inner| inner.split('|').map(str::trim).collect())
         .unwrap_or_default()
@@ -58,7 +67,7 @@ fn tables() -> BTreeMap<&'static str, Vec<Field>> {
 #[test]
 fn the_fields_of_each_table_follow_each_other() {
     let tables = tables();
-    assert_eq!(tables.len(), 14);
+    assert_eq!(tables.len(), 15);
     for (heading, fields) in tables {
         let mut end = Some(0);
         for field in fields {
@@ -114,6 +123,7 @@ fn the_limits_are_those_of_the_code() {
         ("frame entries in a page", limits::FRAMES_PER_PAGE.into()),
         ("disks in a table", limits::DISKS_MAX.into()),
         ("disk", limits::DISK_BYTES_MAX),
+        ("a number that is counted on from", limits::NUMBER_MAX),
         ("name", wide(limits::NAME_BYTES_MAX)),
         ("text", wide(limits::MARKER_TEXT_BYTES_MAX)),
         // That of the recovery crate, whose own test compares it.
@@ -173,7 +183,10 @@ fn the_golden_files_have_the_fields_of_the_tables() {
             unseen.retain(|heading| *heading != table);
             let stated = &tables[table];
             let names = stated.iter().map(|field| field.name);
-            assert!(names.eq(fields.iter().map(|field| field.0)), "{file}: {table}: {fields:?}");
+            assert!(
+                names.eq(fields.iter().map(|field| field.0)),
+                "{file}: {table}: {fields:?}"
+            );
             for (stated, (name, bytes)) in stated.iter().zip(&fields) {
                 let size = stated.size.unwrap_or(*bytes);
                 assert_eq!(*bytes, size, "{file}: {table}: {name}");

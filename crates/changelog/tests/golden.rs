@@ -3,15 +3,18 @@
 //! What zstd makes of a payload may change from one version of it to the next, so its stored bytes
 //! are taken from the golden file and only their decoding is pinned; all else is pinned both ways.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where something is wrong"
+)]
+
 use std::{convert::Infallible, ops::Range};
 
 use afterimage_changelog::{
-    Codec, Container, ContainerBuilder, Digest, Disk, EncodedFrame, Epoch, Fidelity, Header, Marker,
-    MarkerKind, Name, ObjectId, ObjectKind, Row, RowKind, SectorSize, Sequence, Timestamp,
-    container::Index,
-    count,
-    frame::FrameEncoder,
-    size,
+    Codec, Container, ContainerBuilder, Digest, Disk, EncodedFrame, Epoch, Fidelity, Header,
+    Marker, MarkerKind, Name, ObjectId, ObjectKind, Row, RowKind, SectorSize, Sequence, Timestamp,
+    container::Index, count, frame::FrameEncoder, size,
 };
 use bytes::Bytes;
 
@@ -98,7 +101,9 @@ fn noise() -> Bytes {
 
 /// What does: 4096 bytes, each its own place in its sector.
 fn pattern() -> Bytes {
-    (0u32..4096).map(|at| u8::try_from(at % 251).unwrap()).collect()
+    (0u32..4096)
+        .map(|at| u8::try_from(at % 251).unwrap())
+        .collect()
 }
 
 fn write(continued: bool, disk: u16, start: u64, sectors: u32, frame: u32, offset: u16) -> Row {
@@ -168,9 +173,8 @@ fn built(
 
 /// Opens an object of two frames, as a reader does; also gives them.
 fn opened(object: &Bytes) -> (Container, Index, [EncodedFrame; 2]) {
-    let part = |range: Range<u64>| {
-        Ok::<_, Infallible>(object.slice(size(range.start)..size(range.end)))
-    };
+    let part =
+        |range: Range<u64>| Ok::<_, Infallible>(object.slice(size(range.start)..size(range.end)));
     let container = Container::open(count(object.len()), &Bytes::new(), part).unwrap();
     let index = container.index(part).unwrap();
     let frame = |number: usize| {
@@ -201,12 +205,24 @@ fn check(golden: &Bytes, header: &Header, rows: &[Row], markers: &[Marker], last
 #[test]
 fn the_bytes_of_a_segment_do_not_move() {
     let golden = bytes_of(SEGMENT);
-    check(&golden, &segment_header(), &segment_rows(), &[marker()], 0x2303);
+    check(
+        &golden,
+        &segment_header(),
+        &segment_rows(),
+        &[marker()],
+        0x2303,
+    );
 }
 
 #[test]
 fn the_bytes_of_a_layer_do_not_move() {
-    check(&bytes_of(LAYER), &layer_header(), &layer_rows(), &[], 0x4303);
+    check(
+        &bytes_of(LAYER),
+        &layer_header(),
+        &layer_rows(),
+        &[],
+        0x4303,
+    );
 }
 
 /// Frames pass from segments into layers as they are, so both files hold the same ones.

@@ -2,16 +2,17 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use afterimage::{
-    Event, Name, Onto, Outcome, Pipeline, Point, PointSelector, Points, Restore, RestoreProgress,
-    Sample, Stop,
+    Event, Name, Onto, Outcome, Pipeline, Point, PointSelector, Points, ReplicaSpec, Restore,
+    RestoreProgress, Sample, Stop,
     cache::SegmentLimits,
     changelog::{Digest, Disk as Geometry, SectorSize},
     open_store,
-    storage::{Disk, FileDisk},
+    storage::{Disk, FileDisk, Store},
 };
 use afterimage_capture::{
     ImportError,
@@ -54,79 +55,25 @@ impl Drop for Place {
 pub(crate) fn run(arguments: &args::Demo, output: &mut Output) -> Result<(), Failure> {
     let place = place(arguments.dir.as_deref())?;
     let (group, disk): (Name, Name) = (name(GROUP)?, name(DISK)?);
-    let path = |part: &str| place.dir.join(part);
-    let url = |part: &str| path(part).display().to_string();
-    let (cache, target) = (open_store(&url("cache"))?, open_store(&url("points"))?);
-
-    let start = now();
-    let geometry = Geometry::new(disk.clone(), DISK_BYTES, SectorSize::B512)
-        .ok_or_else(|| Failure::invalid("the demo's disk has whole sectors"))?;
-    let (stream, limits) = (
-        name("main")?,
-        SegmentLimits {
-            segment_bytes: 1 << 20,
-            ..SegmentLimits::default()
-        },
-    );
-    let log = log(LOG)?;
-    let totals = into_cache(
-        log,
-        &cache,
-        &group,
-        &stream,
-        geometry,
-        limits,
-        Some(MARKER_EVERY),
-        output,
-    )?;
-    let importing = start.elapsed();
-    output.note(&format!(
-        "imported {} writes of {} into {} of segments",
-        totals.imported.writes,
-        size(totals.imported.written_bytes),
-        size(totals.sealed_bytes)
-    ))?;
-
-    let pipeline = Pipeline::builder(group.clone(), cache, std::sync::Arc::clone(&target))
-        .replica(afterimage::ReplicaSpec {
-            disk: disk.clone(),
-            path: path("replica.raw"),
-            record: None,
-            take_over: false,
-        })
-        .build()?;
-    let start = now();
-    let Outcome {
-        points: made,
-        source_bytes,
-        stored_bytes,
-        ..
-    } = pipeline.run_once(&mut |_: Event| ())?;
-    let replicating = start.elapsed();
-    output.note(&format!(
-        "made {made} recovery points of {} written at the source, {} stored\n",
-        size(source_bytes),
-        size(stored_bytes)
-    ))?;
-
-    let points = Points::load(&target, &group)?;
+    let made = make(&place, &group, &disk, output)?;
+    let points = Points::load(&made.target, &group)?;
     output.note(&format!("{}\n", points::table(&points)))?;
     let checks = checks(&points, &disk, &place.dir)?;
     points.verify(&PointSelector::Latest, Sample::ALL, &mut |_, _| ())?;
-    let all_equal = checks.iter().all(|check| check.equal);
     output.note(&format!("{}\n", table(&checks)))?;
     output.note(&format!(
         "import {}, replication {} of guest writes, every layer verified\n",
-        rate(totals.imported.written_bytes, importing.as_secs_f64()),
-        rate(source_bytes, replicating.as_secs_f64()),
+        rate(made.written_bytes, made.importing.as_secs_f64()),
+        rate(made.outcome.source_bytes, made.replicating.as_secs_f64()),
     ))?;
     output.note(&commands(&place))?;
+    let all_equal = checks.iter().all(|check| check.equal);
     output.value(&json!({
-        "points": made,
-        "source_bytes": source_bytes,
-        "stored_bytes": stored_bytes,
-        "import_seconds": importing.as_secs_f64(),
-        "replicate_seconds": replicating.as_secs_f64(),
+        "points": made.outcome.points,
+        "source_bytes": made.outcome.source_bytes,
+        "stored_bytes": made.outcome.stored_bytes,
+        "import_seconds": made.importing.as_secs_f64(),
+        "replicate_seconds": made.replicating.as_secs_f64(),
         "checks": checks.iter().map(|check| json!({
             "what": check.what,
             "point": check.point,
@@ -141,6 +88,73 @@ pub(crate) fn run(arguments: &args::Demo, output: &mut Output) -> Result<(), Fai
         let what = "a restored disk differs from a plain replay of the log";
         Err(Failure::new(afterimage::ErrorKind::Corrupt, what))
     }
+}
+
+/// What was made of the log, and how long it took.
+struct Made {
+    target: Arc<dyn Store>,
+    written_bytes: u64,
+    outcome: Outcome,
+    importing: Duration,
+    replicating: Duration,
+}
+
+/// Imports the log and replicates it, with a replica disk that follows.
+fn make(place: &Place, group: &Name, disk: &Name, output: &mut Output) -> Result<Made, Failure> {
+    let path = |part: &str| place.dir.join(part);
+    let url = |part: &str| path(part).display().to_string();
+    let (cache, target) = (open_store(&url("cache"))?, open_store(&url("points"))?);
+    let geometry = Geometry::new(disk.clone(), DISK_BYTES, SectorSize::B512)
+        .ok_or_else(|| Failure::invalid("the demo's disk has whole sectors"))?;
+    let limits = SegmentLimits {
+        segment_bytes: 1 << 20,
+        ..SegmentLimits::default()
+    };
+    let (stream, every) = (name("main")?, Some(MARKER_EVERY));
+    let start = now();
+    let totals = into_cache(
+        log(LOG)?,
+        &cache,
+        group,
+        &stream,
+        geometry,
+        limits,
+        every,
+        output,
+    )?;
+    let importing = start.elapsed();
+    output.note(&format!(
+        "imported {} writes of {} into {} of segments",
+        totals.imported.writes,
+        size(totals.imported.written_bytes),
+        size(totals.sealed_bytes)
+    ))?;
+
+    let replica = ReplicaSpec {
+        disk: disk.clone(),
+        path: path("replica.raw"),
+        record: None,
+        take_over: false,
+    };
+    let pipeline = Pipeline::builder(group.clone(), cache, Arc::clone(&target))
+        .replica(replica)
+        .build()?;
+    let start = now();
+    let outcome = pipeline.run_once(&mut |_: Event| ())?;
+    let replicating = start.elapsed();
+    output.note(&format!(
+        "made {} recovery points of {} written at the source, {} stored\n",
+        outcome.points,
+        size(outcome.source_bytes),
+        size(outcome.stored_bytes)
+    ))?;
+    Ok(Made {
+        target,
+        written_bytes: totals.imported.written_bytes,
+        outcome,
+        importing,
+        replicating,
+    })
 }
 
 fn place(dir: Option<&Path>) -> Result<Place, Failure> {

@@ -112,12 +112,10 @@ pub(crate) fn key_of(layer: &LayerRef) -> Key {
     layer_key(&group(), layer.epoch, layer.id)
 }
 
-/// A sector that says which it is and that zstd makes smaller.
+/// Bytes that follow from a seed and that zstd makes smaller.
 fn payload(seed: u8, sectors: usize) -> Vec<u8> {
-    let sector = |number: u8| (0..=255u8).flat_map(move |at| [seed, number.wrapping_mul(at)]);
-    (0..sectors)
-        .flat_map(|number| sector(number.to_le_bytes()[0]))
-        .collect()
+    let bytes = (0..=255u8).flat_map(|at| [seed, seed.wrapping_mul(at)]);
+    bytes.cycle().take(sectors * 512).collect()
 }
 
 fn make() -> Samples {
@@ -140,7 +138,14 @@ fn make() -> Samples {
 fn make_group(long: bool) -> (Bytes, Bytes, Bytes) {
     let (cache, target) = (memory_store(), memory_store());
     let nonces = Arc::new(Nonces::seeded(1));
-    let mut writer = writer(&cache, &nonces, 4096).open();
+    let mut parts = writer(&cache, &nonces, 4096);
+    if long {
+        parts.options.disks = vec![
+            disk("one", 4096, SectorSize::B512),
+            disk("two", 64, SectorSize::B4096),
+        ];
+    }
+    let mut writer = parts.open();
     let now = Timestamp(1_600_000_000_000_000);
     let done = "memory does not fail";
     for number in 0..6u8 {
@@ -158,11 +163,9 @@ fn make_group(long: bool) -> (Bytes, Bytes, Bytes) {
         }
     }
     if long {
-        // Every other sector, so that nothing is joined: over one page of rows in the layer too.
-        for round in 0..10 {
-            for sector in (0..512).step_by(2) {
-                writer.zero(0, (sector + round) % 512, 1, now).expect(done);
-            }
+        // Every other sector, so that nothing is joined and the layer has as many rows.
+        for sector in (0..4400).step_by(2) {
+            writer.zero(0, sector, 1, now).expect(done);
         }
     }
     let cut = ObjectId(nonces.next());

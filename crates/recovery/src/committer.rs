@@ -10,7 +10,7 @@ use std::sync::Arc;
 use afterimage_changelog::{
     Digest, Disk, Epoch, MarkerKind, Name, ObjectId, Position, Sequence, Timestamp, count,
 };
-use afterimage_storage::{Effect, Nonces, Store, StoreErrorKind};
+use afterimage_storage::{Effect, Nonces, Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
 
 use crate::{
@@ -127,7 +127,8 @@ impl Committer {
     ///
     /// 1. creates the next manifest: a crash before leaves layers that nobody names, a crash after
     ///    leaves the point committed though nobody was told;
-    /// 2. reads it back and compares: from here on it is known to be ours;
+    /// 2. reads it back and compares, and where the create was in doubt makes it durable: from here
+    ///    on it is known to be ours and to stay;
     /// 3. reads the boundary: only a number above it counts;
     /// 4. reports: from here on the cache may be acknowledged.
     ///
@@ -236,6 +237,7 @@ impl Committer {
         let key = manifest_key(&self.group, number);
         for _ in 0..ATTEMPTS {
             let outcome = self.store.create(&key, std::slice::from_ref(bytes));
+            let is_reported = outcome.is_ok();
             if let Err(error) = outcome {
                 let in_doubt = error.kind == StoreErrorKind::AlreadyExists
                     || error.effect == Effect::Unknown && error.kind != StoreErrorKind::NotDurable;
@@ -244,7 +246,13 @@ impl Committer {
                 }
             }
             match self.store.read(&key) {
-                Ok(there) if there == *bytes => return Ok(()),
+                Ok(there) if there == *bytes && is_reported => return Ok(()),
+                // Of a create that was not reported as done it is only known that it is visible.
+                Ok(there) if there == *bytes => {
+                    let settled = self.store.settle(&manifest_prefix(&self.group));
+                    let in_doubt = |error: StoreError| error.with_effect(Effect::Unknown);
+                    return settled.map_err(|error| RecoveryError::store(in_doubt(error)));
+                }
                 Ok(_) => return Err(self.fenced(number, "was committed by another worker")),
                 // Not there, or not yet: the same bytes may go to the same name again.
                 Err(error) if error.kind == StoreErrorKind::NotFound => {}

@@ -160,7 +160,8 @@ impl LayerExtents {
         let Some(page) = self.layer.container.directory.row_pages.get(self.page) else {
             return Ok(false);
         };
-        if (page.disk, page.start) >= (self.disk, self.sectors.end) {
+        let is_behind = (page.disk, page.start) >= (self.disk, self.sectors.end);
+        if is_behind || self.sectors.is_empty() {
             return Ok(false);
         }
         let Some(range) = self.layer.container.row_page_range(self.page) else {

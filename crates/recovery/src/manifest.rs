@@ -29,7 +29,7 @@ use afterimage_changelog::{
     DecodeError, Digest, Disk, Epoch, Fault, MarkerKind, Name, ObjectId, Position, Sequence,
     Timestamp, count,
     disk::{put_table, take_table},
-    limits::{DISKS_MAX, MARKER_TEXT_BYTES_MAX},
+    limits::{DISKS_MAX, MARKER_TEXT_BYTES_MAX, NUMBER_MAX},
     size,
     wire::{Put, Take},
 };
@@ -224,6 +224,9 @@ impl Manifest {
         let predecessor = Digest(input.array()?);
         let created = Timestamp(input.u64()?);
         let next_point = input.u64()?;
+        if number.max(epoch.0).max(next_point) > NUMBER_MAX {
+            return Err(input.error(Fault::Limit("a number")));
+        }
         let group = input.name()?;
         let tables = (0..input.u16()?)
             .map(|_| take_table(&mut input))

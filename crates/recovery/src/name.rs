@@ -1,6 +1,6 @@
 //! Names of the objects at the target.
 
-use afterimage_changelog::{Epoch, Name, ObjectId};
+use afterimage_changelog::{Epoch, Name, ObjectId, limits::NUMBER_MAX};
 use afterimage_storage::Key;
 
 /// Digits of a number in a name: text order is number order.
@@ -34,12 +34,16 @@ pub fn boundary_key(group: &Name, number: u64) -> Key {
     key(&format!("{group}/boundary/{number:0DIGITS$}"))
 }
 
-/// The number at the end of a manifest's or boundary's key; `None` where there is none.
+/// The number at the end of a manifest's or boundary's key; `None` where there is none, or none
+/// that counting could reach.
 #[must_use]
 pub fn number(key: &Key) -> Option<u64> {
     let digits = key.as_str().rsplit('/').next()?;
     let plain = digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
-    digits.parse().ok().filter(|_| plain)
+    digits
+        .parse()
+        .ok()
+        .filter(|&number| plain && number <= NUMBER_MAX)
 }
 
 /// The key of a layer. The epoch is part of it, so workers of two epochs never share a name.

@@ -1,9 +1,13 @@
 //! The bytes of a manifest do not move.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
 use afterimage_changelog::{
     Digest, Disk, Epoch, MarkerKind, Name, ObjectId, Position, SectorSize, Sequence, Timestamp,
 };
-use afterimage_recovery::{LayerRef, Manifest, Point, StreamPosition};
+use afterimage_recovery::{
+    LayerRef, Manifest, Point, StreamPosition, manifest::MANIFEST_BYTES_MAX,
+};
 
 const MANIFEST: &str = include_str!("../golden/manifest.hex");
 
@@ -81,7 +85,10 @@ fn manifest() -> Manifest {
         next_point: 0x74,
         group: name("shop"),
         tables: vec![vec![root.clone(), wider], vec![root, data]],
-        streams: vec![stream("main", 0x75, 0x7600), stream("agent-7", 0x77, 0x7800)],
+        streams: vec![
+            stream("main", 0x75, 0x7600),
+            stream("agent-7", 0x77, 0x7800),
+        ],
         points: vec![first, second],
     }
 }
@@ -91,4 +98,10 @@ fn the_bytes_of_a_manifest_do_not_move() {
     let golden = bytes_of(MANIFEST);
     assert_eq!(Manifest::decode(&golden).unwrap(), manifest());
     assert_eq!(manifest().encode(), golden);
+}
+
+/// The limit that FORMAT.md states; the other ones are compared where their constants are.
+#[test]
+fn a_manifest_has_at_most_64_mib() {
+    assert_eq!(MANIFEST_BYTES_MAX, 67_108_864);
 }

@@ -18,6 +18,7 @@
 
 use afterimage_changelog::{
     DecodeError, Digest, Fault, Name, ObjectId,
+    limits::NUMBER_MAX,
     wire::{Put, Take},
 };
 use afterimage_storage::{Disk, DiskError};
@@ -87,10 +88,12 @@ impl<'a> Progress<'a> {
             counter: 0,
             standing: None,
         };
-        for offset in [0, SLOT_BYTES] {
+        for place in [0, 1] {
             let mut slot = [0; SLOT_USED_BYTES];
-            disk.read_at(offset, &mut slot)?;
+            disk.read_at(place * SLOT_BYTES, &mut slot)?;
+            // One at the other's place would have the next record written over the one that counts.
             if let Ok((counter, standing)) = progress.decode(&slot)
+                && counter % 2 == place
                 && counter > progress.counter
             {
                 progress.counter = counter;
@@ -106,12 +109,24 @@ impl<'a> Progress<'a> {
         self.standing
     }
 
-    /// Records where the disk stands, durably, in the slot that does not count now.
+    /// Records where the disk stands, durably, in both slots, so that what one of them says stays
+    /// known when the other one is damaged. A slot with an older record could not be told from the
+    /// newest one then, and may be of a time before the disk was moved.
+    ///
+    /// 1. writes the slot that does not count now: a crash leaves the other one, which counts;
+    /// 2. flushes: from here on the new record counts;
+    /// 3. writes the other slot: a crash leaves the first one, which counts;
+    /// 4. flushes: from here on one damaged slot changes nothing.
     ///
     /// # Errors
     ///
-    /// The disk failed; the old record still counts then.
+    /// The disk failed; the old record or the new one counts then.
     pub fn record(&mut self, standing: Standing) -> Result<(), DiskError> {
+        self.record_once(standing)?;
+        self.record_once(standing)
+    }
+
+    fn record_once(&mut self, standing: Standing) -> Result<(), DiskError> {
         let counter = self.counter + 1;
         let bytes = self.encode(counter, standing);
         self.disk.write_at(counter % 2 * SLOT_BYTES, &bytes)?;
@@ -159,6 +174,9 @@ impl<'a> Progress<'a> {
         let state = input.u8()?;
         input.reserved::<6>()?;
         let counter = input.u64()?;
+        if counter > NUMBER_MAX {
+            return Err(input.error(Fault::Limit("the counter")));
+        }
         let mut stand = || -> Result<Stand, DecodeError> {
             let id = input.u64()?;
             let cut = ObjectId(input.array()?);

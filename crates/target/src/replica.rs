@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64},
 };
 
-use afterimage_changelog::Name;
+use afterimage_changelog::{Name, SECTOR};
 use afterimage_coalesce::Extent;
 use afterimage_fetch::{FetchError, FrameSource};
 use afterimage_storage::Disk;
@@ -109,7 +109,8 @@ impl<'a> Replica<'a> {
     }
 
     /// Makes the first `sectors` sectors of the disk those of the point `to`, forward or backward,
-    /// writing only what differs as far as that is known.
+    /// writing only what differs as far as that is known. What the disk has behind them becomes
+    /// zeroes: the point's disk may have been larger before and may grow again.
     ///
     /// 1. records between which points the disk will be: a crash before leaves it where it stood;
     /// 2. writes: a crash leaves a mix of points of that range, which any next move overwrites;
@@ -133,7 +134,7 @@ impl<'a> Replica<'a> {
         };
         self.progress.record(intent)?;
         let target = source.layers_up_to(to).unwrap_or_default();
-        let all = 0..sectors;
+        let all = 0..sectors.max(self.disk.size() / SECTOR);
         let whole = || -> Result<_, TargetError> {
             Ok(Gaps::new(
                 source.extents(0..target, all.clone())?,

@@ -151,21 +151,16 @@ fn built(choices: &mut Choices<'_>) -> Vec<u8> {
         builder.push_frame(&frame);
         object.extend_from_slice(&frame.bytes);
     }
-    for _ in 0..choices.u8() % 3 {
-        builder.push_marker(Marker {
-            sequence: Sequence(choices.edge()),
-            kind: MarkerKind::User,
-            time: Timestamp(choices.edge()),
-            cut: ObjectId([7; 16]),
-            name: String::new(),
-        });
-    }
     let mut at = 0;
     for _ in 0..64 {
         if choices.is_empty() {
             break;
         }
-        let row = built_row(choices, at);
+        let what = choices.u8();
+        let row = match what % 4 {
+            3 => built_marker(choices, what, &mut builder),
+            _ => built_row(choices, what, at),
+        };
         at = row.end();
         builder.push_row(&row);
     }
@@ -195,29 +190,50 @@ fn built_frame(choices: &mut Choices<'_>) -> EncodedFrame {
     frame
 }
 
+/// A marker and its row, which now and then do not know each other.
+fn built_marker(choices: &mut Choices<'_>, what: u8, builder: &mut ContainerBuilder) -> Row {
+    let here = Sequence(builder.header().first.0 + builder.rows());
+    let is_elsewhere = what & 0x40 != 0;
+    let number = builder.push_marker(Marker {
+        sequence: if is_elsewhere {
+            Sequence(choices.edge())
+        } else {
+            here
+        },
+        kind: MarkerKind::User,
+        time: Timestamp(choices.edge()),
+        cut: ObjectId([7; 16]),
+        name: String::new(),
+    });
+    let is_other = what & 0x80 != 0;
+    Row {
+        kind: RowKind::Marker,
+        continued: false,
+        disk: 0,
+        sectors: 0,
+        start: if is_other { choices.below(3) } else { number },
+    }
+}
+
 /// A row behind sector `at`, or anywhere.
-fn built_row(choices: &mut Choices<'_>, at: u64) -> Row {
-    let what = choices.u8();
+fn built_row(choices: &mut Choices<'_>, what: u8, at: u64) -> Row {
     let kind = match what % 4 {
         0 | 1 => RowKind::Write {
             frame: u32::from(choices.u8() % 4),
             offset: u16::from(choices.u8() % 20),
         },
-        2 => RowKind::Zero,
-        _ => RowKind::Marker,
+        _ => RowKind::Zero,
     };
-    let (disk, sectors, start) = match kind {
-        RowKind::Marker => (0, 0, choices.below(3)),
-        _ if what & 0x80 == 0 => (
-            0,
-            1 + u32::from(choices.u8() % 16),
-            at.saturating_add(choices.below(64)),
-        ),
-        _ => (choices.u16() % 4, choices.u32(), choices.edge()),
+    let is_near = what & 0x80 == 0;
+    let (disk, sectors, start) = if is_near {
+        let sectors = 1 + u32::from(choices.u8() % 16);
+        (0, sectors, at.saturating_add(choices.below(64)))
+    } else {
+        (choices.u16() % 4, choices.u32(), choices.edge())
     };
     Row {
         kind,
-        continued: what & 0x40 != 0 && kind != RowKind::Marker,
+        continued: what & 0x40 != 0,
         disk,
         sectors,
         start,
@@ -226,23 +242,25 @@ fn built_row(choices: &mut Choices<'_>, at: u64) -> Row {
 
 /// Seeds of every body that takes an [`object`], behind a prefix of its own.
 pub(super) fn object_seeds(prefix: &[u8]) -> Vec<Vec<u8>> {
-    let seeds: [&[u8]; 9] = [
+    let seeds: [&[u8]; 11] = [
         &[1, 0],
         &[1, 1],
         &[2, 2, 1, 40, 0, 3],
         &[2, 3, 0, 0, 1, 9],
         &[2, 0, 3, 200, 1, 0, 0, 0, 16],
         &[2, 1, 2, 16, 2, 2],
+        // Built: two frames, two writes, zeroes and two markers; and a layer of three rows.
         &[
-            3, 0, 2, 3, 5, 0, 9, 0, 4, 1, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1, 2, 2, 0, 0, 3, 5, 3,
-            0, 0,
+            3, 0, 2, 3, 0, 9, 0, 1, 0, 4, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 2, 0, 2, 4, 0, 0, 3, 1,
+            2, 5, 3, 0, 3, 0,
         ],
         &[
-            3, 1, 1, 15, 0, 1, 2, 0, 0, 0, 0, 7, 1, 0, 2, 3, 9, 0, 0, 0, 8, 2, 1, 0,
+            3, 1, 1, 15, 0, 1, 0, 0, 0, 0, 7, 1, 0, 2, 3, 9, 0, 0, 0, 8, 2, 1, 0,
         ],
-        &[
-            3, 1, 0, 0, 2, 1, 0, 0, 2, 1, 1, 0, 2, 15, 255, 0, 0x82, 1, 0, 8, 0, 0, 0, 0,
-        ],
+        // A marker that says another place, and a row of another marker.
+        &[3, 0, 0, 0x43, 0, 0],
+        &[3, 0, 0, 0x83, 0, 2, 0],
+        &[3, 1, 0, 0x82, 1, 0, 8, 0, 0, 0, 0],
     ];
     let mut all: Vec<Vec<u8>> = seeds.iter().map(|seed| [prefix, seed].concat()).collect();
     all.push([prefix, &[0], SAMPLES.segment.as_ref()].concat());

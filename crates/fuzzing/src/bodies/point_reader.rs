@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use afterimage::{Ingest, PointReader};
 use afterimage_cache::{StreamReader, StreamWriter};
-use afterimage_changelog::{Disk, MarkerKind, Name, ObjectId, SECTOR, Timestamp, size};
+use afterimage_changelog::{Disk, MarkerKind, Name, ObjectId, SECTOR, SectorSize, Timestamp, size};
 use afterimage_storage::{Nonces, Store};
 use afterimage_testkit::{PlainDisk, Random};
 
 use crate::{
     choices::Choices,
-    sample::{WriterParts, ingest_parts, memory_store, writer},
+    sample::{WriterParts, disk, ingest_parts, memory_store, writer},
 };
 
 /// Operations taken from one input.
-const OPERATIONS_MAX: usize = 120;
+const OPERATIONS_MAX: usize = 100;
+/// Markers, each of which costs a copy of the plain disks.
+const MARKERS_MAX: usize = 12;
 const NOW: Timestamp = Timestamp(1_650_000_000_000_000);
 
 /// Lets a small group live as the bytes say: writes, zeroes, markers, seals, restarts of the writer and
@@ -25,7 +27,7 @@ const NOW: Timestamp = Timestamp(1_650_000_000_000_000);
 /// Where one does not.
 pub fn point_reader(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
-    let mut life = Life::new(512 << (choices.u8() % 5));
+    let mut life = Life::new(4096 << (choices.u8() % 3));
     for _ in 0..OPERATIONS_MAX {
         if choices.is_empty() {
             break;
@@ -44,7 +46,7 @@ struct Life {
     parts: WriterParts,
     writer: StreamWriter,
     plain: Vec<PlainDisk>,
-    /// The disks at each marker whose segment may be read, and at those after it.
+    /// The disks at each marker.
     marked: Vec<Vec<PlainDisk>>,
     writes: u64,
 }
@@ -53,7 +55,11 @@ impl Life {
     fn new(frame_bytes: u32) -> Life {
         let (cache, target) = (memory_store(), memory_store());
         let nonces = Arc::new(Nonces::seeded(5));
-        let parts = writer(&cache, &nonces, frame_bytes);
+        let mut parts = writer(&cache, &nonces, frame_bytes);
+        parts.options.disks = vec![
+            disk("one", 64, SectorSize::B512),
+            disk("two", 32, SectorSize::B4096),
+        ];
         let writer = parts.open();
         let plain = writer
             .disks()
@@ -104,6 +110,9 @@ impl Life {
     }
 
     fn mark(&mut self) {
+        if self.marked.len() > MARKERS_MAX {
+            return;
+        }
         let cut = ObjectId(self.nonces.next());
         self.writer
             .mark(MarkerKind::Crash, "", cut, NOW)

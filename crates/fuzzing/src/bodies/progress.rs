@@ -1,7 +1,7 @@
 //! The record of a replica disk.
 
 use afterimage_changelog::{ObjectId, size};
-use afterimage_storage::{Disk, MemoryDisk};
+use afterimage_storage::MemoryDisk;
 use afterimage_target::{Progress, Stand, Standing, progress::PROGRESS_BYTES};
 
 use crate::{
@@ -14,9 +14,11 @@ use crate::{
 /// Where the second slot begins, and the bytes that a slot uses.
 const SLOT_BYTES: usize = 4096;
 const SLOT_USED_BYTES: usize = 512;
+/// The highest byte of a slot's counter.
+const COUNTER_TOP: usize = 23;
 
 /// Loads a record from any bytes. What is recorded next is what the next load finds, whatever was
-/// there before.
+/// there before; and where that write was torn, it finds what the first load found.
 ///
 /// # Panics
 ///
@@ -36,6 +38,8 @@ pub fn progress(bytes: &[u8]) {
         let mut slot = spoiled(valid, &mut Choices::new(&edits));
         slot.resize(SLOT_USED_BYTES, 0);
         if mode == 1 {
+            // No replica counts so far that the next number is the last one.
+            slot.splice(COUNTER_TOP..=COUNTER_TOP, [0]);
             rehash::progress_slot(&mut slot);
         }
         content.splice(start..start + SLOT_USED_BYTES, slot);
@@ -48,19 +52,36 @@ pub fn progress(bytes: &[u8]) {
     check(&MemoryDisk::from(content));
 }
 
-fn check(disk: &dyn Disk) {
+fn check(disk: &MemoryDisk) {
     let (group, name) = (group(), name("one"));
-    let load = || Progress::load(disk, &group, &name).expect("memory does not fail");
-    let mut found = load();
-    let standing = Standing::At(Stand {
-        id: 77,
-        cut: ObjectId([7; 16]),
-    });
+    let load = |disk: &MemoryDisk| {
+        let found = Progress::load(disk, &group, &name).expect("memory does not fail");
+        found.standing()
+    };
+    let mut found = Progress::load(disk, &group, &name).expect("memory does not fail");
+    let standing = |id| {
+        Standing::At(Stand {
+            id,
+            cut: ObjectId([7; 16]),
+        })
+    };
     // Twice, so that each slot was the one that is written.
-    for _ in 0..2 {
-        found.record(standing).expect("memory does not fail");
-        assert_eq!(load().standing(), Some(standing));
+    for id in [77, 78] {
+        let (standing_before, before) = (found.standing(), disk.content());
+        found.record(standing(id)).expect("memory does not fail");
+        assert_eq!(load(disk), Some(standing(id)));
+        assert_eq!(load(&torn(&before, disk.content())), standing_before);
     }
+}
+
+/// The disk where the slot that was written came out as nothing in particular.
+fn torn(before: &[u8], mut after: Vec<u8>) -> MemoryDisk {
+    for (slot, before) in after.chunks_mut(SLOT_BYTES).zip(before.chunks(SLOT_BYTES)) {
+        if slot != before {
+            slot.fill(0xff);
+        }
+    }
+    MemoryDisk::from(after)
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {

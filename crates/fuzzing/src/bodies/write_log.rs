@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use afterimage_capture::log_writes::{Action, LogReader, decompressing};
+use afterimage_capture::log_writes::{Action, LogEntry, LogReader, decompressing};
 
 use crate::{choices::Choices, sample::SAMPLES, spoil::spoiled};
 
@@ -19,7 +19,8 @@ const WINDOW_LOG_MAX: u8 = 23;
 pub fn write_log(bytes: &[u8]) {
     let mut choices = Choices::new(bytes);
     let mode = choices.u8();
-    let piece_bytes_max = (64 << 10) << (mode >> 6);
+    // The largest is what an import asks for: a length in the log must not make it real.
+    let piece_bytes_max = if mode >= 192 { 256 << 20 } else { 64 << 10 };
     match mode % 4 {
         0 => read(choices.rest(), piece_bytes_max),
         1 => read(
@@ -70,30 +71,34 @@ fn read(input: impl Read, piece_bytes_max: usize) {
         assert!(
             entry.start.is_multiple_of(sector_size) && entry.length.is_multiple_of(sector_size)
         );
-        let mut given = 0;
         // Every other entry's data is left to the reader to skip.
-        while number % 2 == 1 {
-            let Ok(Some(piece)) = log.next_piece(piece_bytes_max) else {
-                break;
-            };
-            let length = afterimage_changelog::length(&piece);
-            assert!(length > 0 && length.is_multiple_of(sector_size));
-            assert!(piece.len() <= piece_bytes_max);
-            given += length;
-            assert!(entry.action == Action::Write && given <= entry.length);
+        if number % 2 == 1 {
+            read_data(&mut log, &entry, piece_bytes_max);
         }
     }
     // What has failed goes on failing, and what has ended stays at its end.
     assert!(!matches!(log.next_entry(), Ok(Some(_))));
 }
 
+fn read_data(log: &mut LogReader<impl Read>, entry: &LogEntry, piece_bytes_max: usize) {
+    let mut given = 0;
+    while let Ok(Some(piece)) = log.next_piece(piece_bytes_max) {
+        let length = afterimage_changelog::length(&piece);
+        assert!(length > 0 && length.is_multiple_of(u64::from(log.sector_size())));
+        assert!(piece.len() <= piece_bytes_max);
+        given += length;
+        assert!(entry.action == Action::Write && given <= entry.length);
+    }
+}
+
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let seeds: [&[u8]; 6] = [
+    let seeds: [&[u8]; 7] = [
         &[1],
         &[2],
         &[3],
         &[1, 3, 24, 0, 0, 16, 0, 0],
         &[2, 0, 40, 0, 7],
+        &[193, 2, 8, 2, 8],
         &[3, 2, 8, 2, 3],
     ];
     let short = SAMPLES.log.get(..2048).unwrap_or_default();

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `crash_sweep` | the power cut after every operation, and again while going on |
 //! | `fault_sweep` | every operation failing, with and without its effect |
+//! | `full_store` | a file system that runs full at any place |
 //! | `fencing` | two workers, paused workers, gaps, outcomes in doubt |
 //! | `invariants` | random histories against plain arrays |
 //! | `mutants` | the chain with one rule broken at a time, each caught by one of the sweeps |
@@ -16,5 +17,13 @@
 mod crash_sweep;
 #[cfg(test)]
 mod fault_sweep;
+#[cfg(test)]
+mod fencing;
+#[cfg(test)]
+mod full_store;
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod mutants;
 #[cfg(test)]
 mod support;

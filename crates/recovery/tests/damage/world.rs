@@ -29,10 +29,11 @@ pub(crate) fn name(text: &str) -> Name {
 }
 
 impl World {
-    /// Two segments and two points of stream `main`, and a segment of stream `log`.
-    pub(crate) fn new() -> World {
+    /// Two segments and two points of stream `main`, and a segment of stream `log`; another seed
+    /// gives another history of the same group.
+    pub(crate) fn new(seed: u64) -> World {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let nonces = Arc::new(Nonces::seeded(7));
+        let nonces = Arc::new(Nonces::seeded(seed));
         write_stream(&store, &nonces, "main", &[10, 20]);
         write_stream(&store, &nonces, "log", &[30]);
         commit_points(&store, &nonces);
@@ -87,7 +88,7 @@ impl World {
 fn disks() -> Vec<Disk> {
     vec![
         Disk::new(name("root"), DISK_BYTES, SectorSize::B512).unwrap(),
-        Disk::new(name("data"), DISK_BYTES, SectorSize::B4096).unwrap(),
+        Disk::new(name("data"), DISK_BYTES, SectorSize::B512).unwrap(),
     ]
 }
 

@@ -7,7 +7,7 @@ use afterimage::{
     cache::StreamReader,
     changelog::{Position, SECTOR, size},
     recovery::{chain, load_head},
-    storage::{Disk, Key, Store},
+    storage::{Key, Store},
 };
 use afterimage_target::{Progress as Record, Standing};
 use afterimage_testkit::{PlainDisk, Stamp, World};
@@ -33,14 +33,13 @@ pub(crate) fn check(
 ) -> Result<usize, String> {
     // Opening stores syncs directories, which must not make durable what is looked at.
     let rig = Rig::new(&world.restart(), Wraps::NONE, 0);
-    let cache = rig.cache().map_err(text)?;
-    let target = rig.target(&cache).map_err(text)?;
-    let (points, position) = check_points(scenario, &target, progress)?;
-    check_cache(&cache, position, progress)?;
+    let stores = rig.stores().map_err(text)?;
+    let (points, position) = check_points(scenario, &stores.target, progress)?;
+    check_cache(&stores.cache, position, progress)?;
     for number in 0..scenario.disks.len() {
         check_replica(scenario, &rig, number, points, progress)?;
     }
-    check_restored(scenario, &rig, progress)?;
+    check_restored(scenario, &rig, &stores.restored, progress)?;
     Ok(points)
 }
 
@@ -70,11 +69,17 @@ fn check_points(
     let manifest = &head.manifest;
     let found = manifest.points.len();
     if found < progress.points {
-        return Err(format!("{} points were reported, {found} are left", progress.points));
+        return Err(format!(
+            "{} points were reported, {found} are left",
+            progress.points
+        ));
     }
     for (point, number) in manifest.points.iter().zip(1..) {
         if point.id != u64::try_from(number).unwrap() || point.cut != cut(number) {
-            return Err(format!("point {} of cut {} is not marker {number}", point.id, point.cut));
+            return Err(format!(
+                "point {} of cut {} is not marker {number}",
+                point.id, point.cut
+            ));
         }
         let reader = PointReader::open(target, manifest, point.id).map_err(text)?;
         check_point(scenario, &reader, number)?;
@@ -92,7 +97,11 @@ fn check_point(scenario: &Scenario, reader: &PointReader, number: usize) -> Resu
     for (disk, plain) in scenario.disks.iter().zip(expected) {
         let mut found = vec![0xaa; size(disk.bytes())];
         reader.read_at(&disk.name, 0, &mut found).map_err(text)?;
-        same(plain, &found, &format!("disk {} of point {number}", disk.name))?;
+        same(
+            plain,
+            &found,
+            &format!("disk {} of point {number}", disk.name),
+        )?;
     }
     Ok(())
 }
@@ -108,14 +117,19 @@ fn check_cache(
     while let Some(segment) = reader.next_segment().map_err(text)? {
         for frame in &segment.index.frames {
             let stored = segment.read(frame.offset..frame.end()).map_err(text)?;
-            frame.check(stored).map_err(|error| format!("{}: {error}", segment.key))?;
+            frame
+                .check(stored)
+                .map_err(|error| format!("{}: {error}", segment.key))?;
         }
         last = segment.end().sequence.0;
     }
     reader.check_no_gap().map_err(text)?;
     if last < progress.sealed {
         let sealed = progress.sealed;
-        return Err(format!("records {}..={sealed} are in no point and not in the cache", last + 1));
+        return Err(format!(
+            "records {}..={sealed} are in no point and not in the cache",
+            last + 1
+        ));
     }
     Ok(())
 }
@@ -150,28 +164,46 @@ fn check_replica(
         let fits = |point: &Vec<PlainDisk>| point[number].bytes()[at..].starts_with(content);
         if !allowed.iter().any(fits) {
             let found = Stamp::describe(content);
-            return Err(format!("{what}, said to be {range:?}, holds {found} in sector {sector}"));
+            return Err(format!(
+                "{what}, said to be {range:?}, holds {found} in sector {sector}"
+            ));
         }
     }
     Ok(())
 }
 
-fn check_restored(scenario: &Scenario, rig: &Rig, progress: &Progress) -> Result<(), String> {
+fn check_restored(
+    scenario: &Scenario,
+    rig: &Rig,
+    names: &Arc<dyn Store>,
+    progress: &Progress,
+) -> Result<(), String> {
     let plain = &scenario.points[size(RESTORED_POINT)][RESTORED_DISK];
-    let names = rig.restored().map_err(text)?;
     let prefix = Key::new("disks").unwrap();
     let listed = names.list(&prefix, None, usize::MAX).map_err(text)?;
     let mut found = Vec::new();
     for entry in listed {
-        let process = entry.key.parts().next_back().and_then(|part| part.parse().ok());
+        let process = entry
+            .key
+            .parts()
+            .next_back()
+            .and_then(|part| part.parse().ok());
         let process: u64 = process.ok_or_else(|| format!("{} is no restored disk", entry.key))?;
         let disk = rig.draft(scenario, RESTORED_DISK, process);
         let mut content = vec![0xaa; size(disk.size())];
         disk.read_at(0, &mut content).map_err(text)?;
-        same(plain, &content, &format!("the disk restored by process {process}"))?;
+        same(
+            plain,
+            &content,
+            &format!("the disk restored by process {process}"),
+        )?;
         found.push(process);
     }
-    match progress.restored.iter().find(|process| !found.contains(process)) {
+    match progress
+        .restored
+        .iter()
+        .find(|process| !found.contains(process))
+    {
         Some(process) => Err(format!("the disk restored by process {process} is gone")),
         None => Ok(()),
     }
@@ -179,11 +211,16 @@ fn check_restored(scenario: &Scenario, rig: &Rig, progress: &Progress) -> Result
 
 fn same(plain: &PlainDisk, found: &[u8], what: &str) -> Result<(), String> {
     let sector_bytes = size(SECTOR);
-    let sectors = plain.bytes().chunks(sector_bytes).zip(found.chunks(sector_bytes));
+    let sectors = plain
+        .bytes()
+        .chunks(sector_bytes)
+        .zip(found.chunks(sector_bytes));
     for (sector, (expected, found)) in sectors.enumerate() {
         if expected != found {
             let (expected, found) = (Stamp::describe(expected), Stamp::describe(found));
-            return Err(format!("sector {sector} of {what}: expected {expected}, found {found}"));
+            return Err(format!(
+                "sector {sector} of {what}: expected {expected}, found {found}"
+            ));
         }
     }
     Ok(())

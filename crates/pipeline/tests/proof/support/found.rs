@@ -35,7 +35,7 @@ pub(crate) struct Found {
 impl Plan {
     /// Many times as much where `AFTERIMAGE_SWEEP` is `long`.
     pub(crate) fn scaled(self) -> Plan {
-        if std::env::var_os("AFTERIMAGE_SWEEP").is_none_or(|value| value != "long") {
+        if !is_long() {
             return self;
         }
         Plan {
@@ -63,7 +63,7 @@ impl Found {
 
     /// Panics with the first losses, if there is one.
     pub(crate) fn assert_lossless(&self) {
-        let first: Vec<&String> = self.losses.iter().take(5).collect();
+        let first: Vec<&String> = self.losses.iter().take(12).collect();
         assert!(first.is_empty(), "{self}, the first: {first:#?}");
     }
 }
@@ -83,8 +83,31 @@ impl fmt::Display for Found {
     }
 }
 
+/// Whether there is time for many more cases.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("AFTERIMAGE_SWEEP").is_some_and(|value| value == "long")
+}
+
+/// The numbers below `end`, each once, in an order that is soon everywhere: what only a few of them
+/// show is found without going through all before.
+pub(crate) fn spread(end: u64) -> impl Iterator<Item = u64> {
+    // A step that shares no factor with the end reaches every number.
+    let is_coprime = |step: &u64| {
+        let (mut one, mut other) = (*step, end);
+        while other > 0 {
+            (one, other) = (other, one % other);
+        }
+        one == 1
+    };
+    let step = (end * 5 / 13..).find(is_coprime).unwrap_or(1);
+    (0..end).map(move |turn| turn * step % end)
+}
+
 /// Runs `work` where all parallel work is done by one thread, so that it repeats exactly.
 pub(crate) fn on_one_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
     pool.install(work)
 }

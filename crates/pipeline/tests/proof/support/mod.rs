@@ -2,13 +2,15 @@
 
 pub(crate) mod check;
 pub(crate) mod found;
+pub(crate) mod hooked;
 pub(crate) mod point_disk;
 pub(crate) mod rig;
 pub(crate) mod run;
 pub(crate) mod scenario;
+pub(crate) mod tearing;
 
 pub(crate) use check::check;
-pub(crate) use found::{Found, Plan, on_one_thread};
+pub(crate) use found::{Found, Plan, on_one_thread, spread};
 pub(crate) use rig::{DiskPair, Rig, Wraps};
 pub(crate) use run::{Progress, finish};
-pub(crate) use scenario::Scenario;
+pub(crate) use scenario::{HISTORY, Scenario};

@@ -48,8 +48,8 @@ impl PointSource for PointDisk<'_> {
         sectors: Range<u64>,
     ) -> Result<Extents<'_>, TargetError> {
         let extents = self.point.extents_of(self.disk, sectors, layers);
-        let extents =
-            extents.map_err(|error| TargetError::unfit(self.disk.to_string(), error.to_string()))?;
+        let extents = extents
+            .map_err(|error| TargetError::unfit(self.disk.to_string(), error.to_string()))?;
         Ok(Box::new(extents))
     }
 }
@@ -73,8 +73,17 @@ pub(crate) fn advance(
     let point = points.open(&PointSelector::Id(newest))?;
     let sectors = point.disk(disk)?.sectors;
     let stand = Stand { id, cut: to.cut };
-    let source = PointDisk { point: &point, disk };
-    replica.advance(&source, stand, sectors, &AtomicU64::new(0), &AtomicBool::new(false))?;
+    let source = PointDisk {
+        point: &point,
+        disk,
+    };
+    replica.advance(
+        &source,
+        stand,
+        sectors,
+        &AtomicU64::new(0),
+        &AtomicBool::new(false),
+    )?;
     Ok(())
 }
 

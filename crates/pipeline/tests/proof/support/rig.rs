@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use afterimage::storage::{Disk, Files, LocalStore, Nonces, Store, StoreError};
 use afterimage_testkit::World;
 
-use super::scenario::Scenario;
+use super::{scenario::Scenario, tearing::Tearing};
 
 const CACHE: &str = "/srv/cache";
 const TARGET: &str = "/srv/target";
@@ -21,13 +21,24 @@ pub(crate) struct DiskPair {
     pub(crate) record: Arc<dyn Disk>,
 }
 
+/// The stores of one process.
+#[derive(Clone, Debug)]
+pub(crate) struct Stores {
+    pub(crate) cache: Arc<dyn Store>,
+    pub(crate) target: Arc<dyn Store>,
+    /// Where a restored disk gets its name.
+    pub(crate) restored: Arc<dyn Store>,
+}
+
+/// Takes the target and the cache, gives the target.
+pub(crate) type WrapTarget = fn(Arc<dyn Store>, Arc<dyn Store>) -> Arc<dyn Store>;
+
 /// What stands between the code and the machine. Nothing, unless a mutant does.
 #[derive(Clone, Copy)]
 pub(crate) struct Wraps {
     pub(crate) files: fn(Arc<dyn Files>) -> Arc<dyn Files>,
     pub(crate) cache: fn(Arc<dyn Store>) -> Arc<dyn Store>,
-    /// Takes the target and the cache.
-    pub(crate) target: fn(Arc<dyn Store>, Arc<dyn Store>) -> Arc<dyn Store>,
+    pub(crate) target: WrapTarget,
     pub(crate) replica: fn(DiskPair) -> DiskPair,
     /// A disk that a point is restored to.
     pub(crate) draft: fn(Arc<dyn Disk>) -> Arc<dyn Disk>,
@@ -54,7 +65,11 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(world: &World, wraps: Wraps, process: u64) -> Rig {
-        Rig { world: world.clone(), wraps, process }
+        Rig {
+            world: world.clone(),
+            wraps,
+            process,
+        }
     }
 
     fn store(&self, root: &str) -> Result<Arc<dyn Store>, StoreError> {
@@ -62,17 +77,15 @@ impl Rig {
         Ok(Arc::new(LocalStore::with_files(Path::new(root), files)?))
     }
 
-    pub(crate) fn cache(&self) -> Result<Arc<dyn Store>, StoreError> {
-        Ok((self.wraps.cache)(self.store(CACHE)?))
-    }
-
-    pub(crate) fn target(&self, cache: &Arc<dyn Store>) -> Result<Arc<dyn Store>, StoreError> {
-        Ok((self.wraps.target)(self.store(TARGET)?, Arc::clone(cache)))
-    }
-
-    /// Where a restored disk gets its name.
-    pub(crate) fn restored(&self) -> Result<Arc<dyn Store>, StoreError> {
-        self.store(RESTORED)
+    pub(crate) fn stores(&self) -> Result<Stores, StoreError> {
+        let cache = (self.wraps.cache)(self.store(CACHE)?);
+        let target = (self.wraps.target)(self.store(TARGET)?, Arc::clone(&cache));
+        let restored = self.store(RESTORED)?;
+        Ok(Stores {
+            cache,
+            target,
+            restored,
+        })
     }
 
     pub(crate) fn nonces(&self) -> Arc<Nonces> {
@@ -82,9 +95,14 @@ impl Rig {
     /// The replica of the disk with this number.
     pub(crate) fn replica(&self, scenario: &Scenario, number: usize) -> DiskPair {
         let disk = &scenario.disks[number];
+        let record = self
+            .world
+            .disk(&format!("record of {}", disk.name), RECORD_BYTES);
         (self.wraps.replica)(DiskPair {
-            data: self.world.disk(&format!("replica of {}", disk.name), disk.bytes()),
-            record: self.world.disk(&format!("record of {}", disk.name), RECORD_BYTES),
+            data: self
+                .world
+                .disk(&format!("replica of {}", disk.name), disk.bytes()),
+            record: Arc::new(Tearing(record)),
         })
     }
 

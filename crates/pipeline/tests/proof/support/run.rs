@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::{
     point_disk::{advance, restore},
-    rig::Rig,
+    rig::{Rig, Stores},
     scenario::{Record, Scenario, body, cut},
 };
 
@@ -46,9 +46,7 @@ pub(crate) fn restored_key(process: u64) -> Key {
 
 /// Runs what is left of the history to its end.
 pub(crate) fn finish(scenario: &Scenario, rig: &Rig, progress: &mut Progress) -> Result<(), Error> {
-    let cache = rig.cache()?;
-    let target = rig.target(&cache)?;
-    finish_with(scenario, rig, &cache, &target, progress)
+    finish_with(scenario, rig, &rig.stores()?, progress)
 }
 
 /// The same, on stores that are open already.
@@ -58,20 +56,20 @@ pub(crate) fn finish(scenario: &Scenario, rig: &Rig, progress: &mut Progress) ->
 pub(crate) fn finish_with(
     scenario: &Scenario,
     rig: &Rig,
-    cache: &Arc<dyn Store>,
-    target: &Arc<dyn Store>,
+    stores: &Stores,
     progress: &mut Progress,
 ) -> Result<(), Error> {
+    let Stores { cache, target, .. } = stores;
     let mut first = None;
     if rig.process.is_multiple_of(2) {
-        let service = first.insert(Service::open(rig, cache, target)?);
+        let service = first.insert(Service::open(rig, stores)?);
         service.catch_up(progress)?;
     }
     let mut agent = agent(scenario, rig, cache)?;
     progress.sealed = progress.sealed.max(agent.last().0);
     let mut service = match first {
         Some(service) => service,
-        None => Service::open(rig, cache, target)?,
+        None => Service::open(rig, stores)?,
     };
     for &end in &scenario.segments {
         send(scenario, &mut agent, end)?;
@@ -83,7 +81,7 @@ pub(crate) fn finish_with(
         follow(scenario, rig, target, progress, Some(rewound_to))?;
         follow(scenario, rig, target, progress, None)?;
     }
-    restore_one(scenario, rig, target, progress)
+    restore_one(scenario, rig, stores, progress)
 }
 
 /// Opens the source's end of the stream.
@@ -96,10 +94,17 @@ pub(crate) fn agent(
         group: Scenario::group(),
         stream: Scenario::stream(),
         disks: scenario.disks.clone(),
-        limits: SegmentLimits { frame_bytes: 8192, ..SegmentLimits::default() },
+        limits: SegmentLimits {
+            frame_bytes: 8192,
+            ..SegmentLimits::default()
+        },
         level: 1,
     };
-    Ok(StreamWriter::open(Arc::clone(cache), rig.nonces(), options)?)
+    Ok(StreamWriter::open(
+        Arc::clone(cache),
+        rig.nonces(),
+        options,
+    )?)
 }
 
 /// Records what the cache does not hold yet, up to the record `end`, and seals it.
@@ -112,7 +117,11 @@ pub(crate) fn send(scenario: &Scenario, agent: &mut StreamWriter, end: usize) ->
             Record::Write { disk, start, .. } => {
                 agent.write(disk, start, &body(record, index), now)?;
             }
-            Record::Zero { disk, start, sectors } => agent.zero(disk, start, sectors, now)?,
+            Record::Zero {
+                disk,
+                start,
+                sectors,
+            } => agent.zero(disk, start, sectors, now)?,
             Record::Mark => {
                 let number = scenario.markers_within(u64::try_from(index).unwrap()) + 1;
                 agent.mark(MarkerKind::Crash, "", cut(number), now)?;
@@ -130,11 +139,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    pub(crate) fn open(
-        rig: &Rig,
-        cache: &Arc<dyn Store>,
-        target: &Arc<dyn Store>,
-    ) -> Result<Service, Error> {
+    pub(crate) fn open(rig: &Rig, stores: &Stores) -> Result<Service, Error> {
+        let Stores { cache, target, .. } = stores;
         let (group, stream) = (Scenario::group(), Scenario::stream());
         let ingest = Ingest::open(IngestParts {
             group: group.clone(),
@@ -208,14 +214,21 @@ fn follow(
 fn restore_one(
     scenario: &Scenario,
     rig: &Rig,
-    target: &Arc<dyn Store>,
+    stores: &Stores,
     progress: &mut Progress,
 ) -> Result<(), Error> {
-    let points = Points::load(target, &Scenario::group())?;
+    let points = Points::load(&stores.target, &Scenario::group())?;
     let draft = rig.draft(scenario, RESTORED_DISK, rig.process);
-    restore(&points, RESTORED_POINT, &scenario.disks[RESTORED_DISK].name, draft.as_ref())?;
-    let names = rig.restored()?;
-    match names.create(&restored_key(rig.process), &[Bytes::new()]) {
+    restore(
+        &points,
+        RESTORED_POINT,
+        &scenario.disks[RESTORED_DISK].name,
+        draft.as_ref(),
+    )?;
+    match stores
+        .restored
+        .create(&restored_key(rig.process), &[Bytes::new()])
+    {
         Err(error) if error.kind == StoreErrorKind::AlreadyExists => {}
         created => created?,
     }

@@ -62,15 +62,26 @@ fn written(random: &mut Random) -> Record {
     };
     let disk = u16::from(is_data);
     if random.percent(20) {
-        Record::Zero { disk, start, sectors }
+        Record::Zero {
+            disk,
+            start,
+            sectors,
+        }
     } else {
-        Record::Write { disk, start, sectors }
+        Record::Write {
+            disk,
+            start,
+            sectors,
+        }
     }
 }
 
 impl Scenario {
     pub(crate) fn new(disks: Vec<Disk>, records: Vec<Record>, segments: Vec<usize>) -> Scenario {
-        let mut now: Vec<PlainDisk> = disks.iter().map(|disk| PlainDisk::new(disk.bytes())).collect();
+        let mut now: Vec<PlainDisk> = disks
+            .iter()
+            .map(|disk| PlainDisk::new(disk.bytes()))
+            .collect();
         let mut points = vec![now.clone()];
         for (index, record) in records.iter().enumerate() {
             match *record {
@@ -78,13 +89,22 @@ impl Scenario {
                     let body = body(record, index);
                     now[usize::from(disk)].write(start * SECTOR, &body);
                 }
-                Record::Zero { disk, start, sectors } => {
+                Record::Zero {
+                    disk,
+                    start,
+                    sectors,
+                } => {
                     now[usize::from(disk)].zero(start * SECTOR, sectors * SECTOR);
                 }
                 Record::Mark => points.push(now.clone()),
             }
         }
-        Scenario { disks, records, segments, points }
+        Scenario {
+            disks,
+            records,
+            segments,
+            points,
+        }
     }
 
     pub(crate) fn group() -> Name {
@@ -103,7 +123,9 @@ impl Scenario {
     /// Markers that a segment sealed in full has brought into the cache.
     pub(crate) fn markers_within(&self, records: u64) -> usize {
         let records = self.records.iter().take(size(records));
-        records.filter(|record| matches!(record, Record::Mark)).count()
+        records
+            .filter(|record| matches!(record, Record::Mark))
+            .count()
     }
 }
 
@@ -116,10 +138,17 @@ pub(crate) fn cut(marker: usize) -> ObjectId {
 
 /// The bytes of a write: each sector says its place and the record it comes from.
 pub(crate) fn body(record: &Record, index: usize) -> Vec<u8> {
-    let Record::Write { disk, start, sectors } = *record else {
+    let Record::Write {
+        disk,
+        start,
+        sectors,
+    } = *record
+    else {
         return Vec::new();
     };
     let sequence = u64::try_from(index).unwrap() + 1;
     let sectors = start..start + sectors;
-    sectors.flat_map(|sector| stamp(SEED, disk, sector, sequence)).collect()
+    sectors
+        .flat_map(|sector| stamp(SEED, disk, sector, sequence))
+        .collect()
 }
