@@ -376,11 +376,18 @@ impl Pipeline {
         } = &self.parts;
         let mut stand = None;
         for () in woken {
-            if replicas.is_empty() || stop.is_stopped() {
+            let Some(first) = replicas.first().filter(|_| !stop.is_stopped()) else {
                 continue;
-            }
-            let Ok(points) = Points::load(target, group) else {
-                continue;
+            };
+            let points = match Points::load(target, group) {
+                Ok(points) => points,
+                Err(error) => {
+                    let disk = first.disk.clone();
+                    if tell.send(Event::ReplicaFailed { disk, error }).is_err() {
+                        return;
+                    }
+                    continue;
+                }
             };
             let newest = ReplicaSpec::newest(&points);
             if newest.is_none() || newest == stand {

@@ -1,7 +1,7 @@
 //! The record of a replica disk.
 
 use afterimage_changelog::{ObjectId, size};
-use afterimage_storage::MemoryDisk;
+use afterimage_storage::{Disk, DiskError, DiskErrorKind, DiskOperation, MemoryDisk};
 use afterimage_target::{Progress, Stand, Standing, progress::PROGRESS_BYTES};
 
 use crate::{
@@ -18,7 +18,8 @@ const SLOT_USED_BYTES: usize = 512;
 const COUNTER_TOP: usize = 23;
 
 /// Loads a record from any bytes. What is recorded next is what the next load finds, whatever was
-/// there before; and where that write was torn, it finds what the first load found.
+/// there before and whichever slot is damaged; and where its first write was torn, the next load
+/// finds what the one before it found.
 ///
 /// # Panics
 ///
@@ -58,30 +59,52 @@ fn check(disk: &MemoryDisk) {
         let found = Progress::load(disk, &group, &name).expect("memory does not fail");
         found.standing()
     };
+    let standing = Standing::At(Stand {
+        id: 77,
+        cut: ObjectId([7; 16]),
+    });
+    let torn = Torn(MemoryDisk::from(disk.content()));
+    let mut found = Progress::load(&torn, &group, &name).expect("memory does not fail");
+    let before = found.standing();
+    assert!(found.record(standing).is_err());
+    assert_eq!(load(&torn.0), before);
+
     let mut found = Progress::load(disk, &group, &name).expect("memory does not fail");
-    let standing = |id| {
-        Standing::At(Stand {
-            id,
-            cut: ObjectId([7; 16]),
-        })
-    };
-    // Twice, so that each slot was the one that is written.
-    for id in [77, 78] {
-        let (standing_before, before) = (found.standing(), disk.content());
-        found.record(standing(id)).expect("memory does not fail");
-        assert_eq!(load(disk), Some(standing(id)));
-        assert_eq!(load(&torn(&before, disk.content())), standing_before);
+    found.record(standing).expect("memory does not fail");
+    assert_eq!(load(disk), Some(standing));
+    for slot in [0, SLOT_BYTES] {
+        let mut content = disk.content();
+        content.splice(slot..slot + SLOT_USED_BYTES, [0xff; SLOT_USED_BYTES]);
+        assert_eq!(load(&MemoryDisk::from(content)), Some(standing));
     }
 }
 
-/// The disk where the slot that was written came out as nothing in particular.
-fn torn(before: &[u8], mut after: Vec<u8>) -> MemoryDisk {
-    for (slot, before) in after.chunks_mut(SLOT_BYTES).zip(before.chunks(SLOT_BYTES)) {
-        if slot != before {
-            slot.fill(0xff);
-        }
+/// A disk that fails at its first write and leaves nothing in particular there.
+#[derive(Debug)]
+struct Torn(MemoryDisk);
+
+impl Disk for Torn {
+    fn size(&self) -> u64 {
+        self.0.size()
     }
-    MemoryDisk::from(after)
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), DiskError> {
+        self.0.read_at(offset, into)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        self.0.write_at(offset, &vec![0xff; data.len()])?;
+        let kind = DiskErrorKind::Full;
+        Err(DiskError::new(DiskOperation::Write, "torn", kind))
+    }
+
+    fn zero_at(&self, offset: u64, len: u64) -> Result<(), DiskError> {
+        self.0.zero_at(offset, len)
+    }
+
+    fn flush(&self) -> Result<(), DiskError> {
+        self.0.flush()
+    }
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
@@ -94,6 +117,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         edited(1, &[0, 9, 0, 3]),
         edited(1, &[2, 16, 0, 3]),
         edited(1, &[0, 72, 0, 4]),
+        // A slot at the other's place.
+        edited(1, &[0, 16, 0, 6, 0, 9, 0, 1]),
         [&[2], [0; 4].as_slice(), &SAMPLES.progress].concat(),
     ]
 }

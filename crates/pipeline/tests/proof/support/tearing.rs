@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use afterimage::storage::{Disk, DiskError};
 
+/// Bytes of a record up to its counter, before what it says.
+const FRONT: usize = 32;
+
 /// Writes the front of what it is given before the whole, so that a crash may leave only that.
 /// Replicas' records are on such disks: they have to survive it.
 #[derive(Debug)]
@@ -19,8 +22,7 @@ impl Disk for Tearing {
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        // The front ends behind the counter of a record, before what it says.
-        self.0.write_at(offset, &data[..data.len() / 16])?;
+        self.0.write_at(offset, &data[..data.len().min(FRONT)])?;
         self.0.write_at(offset, data)
     }
 
