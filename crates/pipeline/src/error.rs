@@ -106,6 +106,15 @@ impl Error {
         }
     }
 
+    /// Another worker owns the group.
+    pub(crate) fn fenced(message: String) -> Error {
+        Error {
+            kind: ErrorKind::Fenced,
+            message,
+            source: None,
+        }
+    }
+
     fn from_layer(kind: ErrorKind, error: impl error::Error + Send + Sync + 'static) -> Error {
         Error {
             kind,

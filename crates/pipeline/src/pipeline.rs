@@ -8,7 +8,7 @@ use std::{
 };
 
 use afterimage_cache::{Segment, StreamReader, streams};
-use afterimage_changelog::Name;
+use afterimage_changelog::{Epoch, Name};
 use afterimage_recovery::load_head;
 use afterimage_storage::{Nonces, Store};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
@@ -293,7 +293,7 @@ impl Pipeline {
         let reader = StreamReader::new(Arc::clone(cache), group.clone(), stream, ingest.position());
         let forever = Stop::default();
         let stop_or_never = stop.unwrap_or(&forever);
-        thread::scope(|scope| {
+        let ended = thread::scope(|scope| {
             let (to_ingest, for_ingest) = bounded(READ_AHEAD);
             let (wake, woken) = bounded(1);
             let (tell, told) = bounded(16);
@@ -301,7 +301,23 @@ impl Pipeline {
             scope.spawn(move || read(reader, poll, &to_ingest));
             scope.spawn(move || self.follow(&woken, &tell, stop_or_never));
             self.drive(&mut ingest, for_ingest, wake, told, outcome, watch)
-        })
+        });
+        ended.map_err(|error| self.explain(error, ingest.head().manifest.epoch))
+    }
+
+    /// What another worker has covered and deleted looks like a gap or like damage to the one that
+    /// lost the group to it.
+    fn explain(&self, error: Error, epoch: Epoch) -> Error {
+        let PipelineBuilder { group, target, .. } = &self.parts;
+        let suspect = matches!(error.kind(), ErrorKind::Gap | ErrorKind::Corrupt);
+        match load_head(target.as_ref(), group) {
+            Ok(Some(head)) if suspect && head.manifest.epoch > epoch => Error::fenced(format!(
+                "group {group} is in the hands of a worker of epoch {}, this one is of epoch \
+                 {epoch}; what it met is what the other one left: {error}",
+                head.manifest.epoch
+            )),
+            _ => error,
+        }
     }
 
     /// The ingest's loop: segments in, events out. Takes its ends of the channels whole: returning

@@ -93,7 +93,7 @@ impl<'a> Progress<'a> {
             disk.read_at(place * SLOT_BYTES, &mut slot)?;
             // One at the other's place would have the next record written over the one that counts.
             if let Ok((counter, standing)) = progress.decode(&slot)
-                && counter % 2 < 2 + place
+                && counter % 2 == place
                 && counter > progress.counter
             {
                 progress.counter = counter;
