@@ -91,6 +91,8 @@ pub struct Ingest {
     partial_source_bytes: u64,
     /// The lowest segment that may still be in the cache.
     oldest: u64,
+    /// Whether a segment was taken whose name may not be durable yet.
+    unsettled: bool,
 }
 
 impl Ingest {
@@ -120,6 +122,7 @@ impl Ingest {
             partial_records: 0,
             partial_source_bytes: 0,
             oldest: 0,
+            unsettled: false,
         };
         if let Some(position) = position {
             ingest.sweep(&position)?;
@@ -156,6 +159,7 @@ impl Ingest {
         report: &mut dyn FnMut(PointReport),
     ) -> Result<(), Error> {
         let first_row = segment.covered_rows;
+        self.unsettled = true;
         let (segment, rows) = split(segment);
         let mut disks = self.gather.add_source(&segment)?;
         for (number, row) in rows.iter().enumerate().skip(first_row) {
@@ -197,7 +201,10 @@ impl Ingest {
             clock,
             ..
         } = &self.parts;
-        cache.settle(&stream_prefix(group, stream))?;
+        if self.unsettled {
+            cache.settle(&stream_prefix(group, stream))?;
+            self.unsettled = false;
+        }
         let proposal = Proposal {
             kind: marker.kind,
             name: marker.name.clone(),
