@@ -7,7 +7,7 @@ use afterimage_storage::{Key, StoreError};
 
 /// A stream could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {kind}")]
+#[error("{}{kind}", prefix(.place, .kind))]
 pub struct CacheError {
     /// The segment or stream.
     pub place: String,
@@ -38,6 +38,14 @@ pub enum CacheErrorKind {
     /// A write that no disk of the stream can hold.
     #[error("{0}")]
     Invalid(String),
+}
+
+/// Errors of the layer below name their place themselves.
+fn prefix(place: &str, kind: &CacheErrorKind) -> String {
+    match kind {
+        CacheErrorKind::Store(_) => String::new(),
+        _ => format!("{place}: "),
+    }
 }
 
 impl CacheError {

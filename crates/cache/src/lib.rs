@@ -12,5 +12,5 @@ mod writer;
 
 pub use error::{CacheError, CacheErrorKind};
 pub use name::{segment_key, segment_number, stream_prefix, streams};
-pub use reader::{Segment, StreamReader, acknowledge};
+pub use reader::{Segment, StreamReader, acknowledge, check_anchor};
 pub use writer::{SegmentLimits, StreamWriter, WriterOptions};

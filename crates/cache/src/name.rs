@@ -62,17 +62,16 @@ pub fn streams(store: &dyn Store, group: &Name) -> Result<Vec<Name>, CacheError>
             .parts()
             .nth(1)
             .and_then(|part| Name::new(part).ok());
-        // Past everything of this stream: '~' sorts behind every character of a key, so ask from the
-        // greatest number there is.
-        after = match stream {
-            Some(stream) => {
+        // Past everything of this stream, where it is one.
+        after = Some(match stream {
+            Some(stream) if segment_number(&entry.key).is_some() => {
                 let last = segment_key(group, &stream, u64::MAX);
-                if segment_number(&entry.key).is_some() && names.last() != Some(&stream) {
+                if names.last() != Some(&stream) {
                     names.push(stream);
                 }
-                Some(last.max(entry.key))
+                last.max(entry.key)
             }
-            None => Some(entry.key),
-        };
+            _ => entry.key,
+        });
     }
 }

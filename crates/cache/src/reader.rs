@@ -98,23 +98,23 @@ impl StreamReader {
         if self.resuming
             && let Some(position) = self.at
         {
-            let found = self.load(position.segment)?;
-            // Where it is gone, everything in it was covered: the next one must begin right behind.
-            if let Some(mut segment) = found {
-                if segment.end().digest != position.digest {
-                    return Err(self.gap(&segment.key, "is not the segment that was read before"));
-                }
-                let first = segment.container.header.first.0;
-                let covered = position.sequence.0.saturating_add(1).saturating_sub(first);
-                segment.covered_rows = usize::try_from(covered)
-                    .unwrap_or(usize::MAX)
-                    .min(segment.index.rows.len());
-                self.resuming = false;
-                self.epoch = segment.container.header.epoch;
-                if segment.covered_rows < segment.index.rows.len() {
-                    self.at = Some(segment.end());
-                    return Ok(Some(segment));
-                }
+            let Some(mut segment) = self.load(position.segment)? else {
+                let key = segment_key(&self.group, &self.stream, position.segment);
+                return Err(missing_anchor(&key));
+            };
+            if segment.end().digest != position.digest {
+                return Err(self.gap(&segment.key, "is not the segment that was read before"));
+            }
+            let first = segment.container.header.first.0;
+            let covered = (position.sequence.0 + 1).saturating_sub(first);
+            segment.covered_rows = usize::try_from(covered)
+                .unwrap_or(usize::MAX)
+                .min(segment.index.rows.len());
+            self.resuming = false;
+            self.epoch = segment.container.header.epoch;
+            if segment.covered_rows < segment.index.rows.len() {
+                self.at = Some(segment.end());
+                return Ok(Some(segment));
             }
         }
         let number = self.at.map_or(0, |at| at.segment + 1);
@@ -144,11 +144,20 @@ impl StreamReader {
             .list(&prefix, before.as_ref(), 1)
             .map_err(CacheError::store)?;
         match listed.first().and_then(|entry| segment_number(&entry.key)) {
-            Some(number) if number > next => {
+            // A listing may be older than a create that it runs beside.
+            Some(number) if number > next && !self.is_there(&key)? => {
                 let what = format!("is missing, but segment {number} is there");
                 Err(self.gap(&key, &what))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn is_there(&self, key: &Key) -> Result<bool, CacheError> {
+        match self.store.size(key) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
+            Err(error) => Err(CacheError::store(error)),
         }
     }
 
@@ -218,6 +227,44 @@ impl StreamReader {
         );
         CacheError::new(key, CacheErrorKind::Gap(advice))
     }
+}
+
+/// Checks that the cache is the one that a position was reached in: the segment that holds the last
+/// covered record is never deleted before a later one is covered, so it is there and is the same.
+///
+/// # Errors
+///
+/// A gap where it is not, or the store failed.
+pub fn check_anchor(
+    store: &dyn Store,
+    group: &Name,
+    stream: &Name,
+    position: &Position,
+) -> Result<(), CacheError> {
+    let key = segment_key(group, stream, position.segment);
+    match open(store, &key) {
+        Ok(container) if container.digest() == position.digest => Ok(()),
+        Ok(_) => Err(CacheError::new(
+            &key,
+            CacheErrorKind::Gap(format!(
+                "it is not the segment that the newest point ends in; {OTHER_CACHE}"
+            )),
+        )),
+        Err(CacheError {
+            kind: CacheErrorKind::Store(error),
+            ..
+        }) if error.kind == StoreErrorKind::NotFound => Err(missing_anchor(&key)),
+        Err(error) => Err(error),
+    }
+}
+
+const OTHER_CACHE: &str = "this is another cache, or it was emptied: what was written since is lost, \
+                           so no point is made until the stream is resynchronised; points made \
+                           before stay usable";
+
+fn missing_anchor(key: &Key) -> CacheError {
+    let what = format!("the segment that the newest point ends in is missing; {OTHER_CACHE}");
+    CacheError::new(key, CacheErrorKind::Gap(what))
 }
 
 /// Deletes the segments of a stream that a durable point covers, from number `from` on, up to but

@@ -9,7 +9,7 @@ use afterimage_changelog::{
     count,
     frame::FrameEncoder,
     length,
-    limits::{FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX},
+    limits::{DISKS_MAX, FRAME_BYTES_DEFAULT, FRAME_BYTES_MAX},
     marker::marker_name,
     size,
 };
@@ -287,6 +287,7 @@ impl StreamWriter {
         // Until the outcome is known nothing else may go to this number.
         self.failed = true;
         self.create(&key, &parts, sealed.digest)?;
+        self.check_last(&key)?;
         self.failed = false;
         self.number += 1;
         self.predecessor = sealed.digest;
@@ -327,6 +328,27 @@ impl StreamWriter {
                 }
                 Err(reading) => return Err(reading),
             }
+        }
+    }
+
+    /// A number may have been free because it was covered and deleted: then another writer went on
+    /// long ago, and nobody will read what was written here. The last segment of a stream is never
+    /// deleted, so its writer is always the one with nothing behind it.
+    fn check_last(&self, key: &Key) -> Result<(), CacheError> {
+        let prefix = stream_prefix(&self.options.group, &self.options.stream);
+        let mut after = key.clone();
+        loop {
+            let listed = self
+                .store
+                .list(&prefix, Some(&after), 1)
+                .map_err(CacheError::store)?;
+            let Some(entry) = listed.into_iter().next() else {
+                return Ok(());
+            };
+            if segment_number(&entry.key).is_some() {
+                return Err(CacheError::new(key, CacheErrorKind::Fenced));
+            }
+            after = entry.key;
         }
     }
 
@@ -434,6 +456,12 @@ impl StreamWriter {
 /// Refuses frames that writes cannot be cut to: nobody could read the segments.
 fn check_frames(options: &WriterOptions) -> Result<(), CacheError> {
     let frame_bytes = options.limits.frame_bytes;
+    if options.disks.len() > usize::from(DISKS_MAX) {
+        return Err(CacheError::new(
+            &stream_prefix(&options.group, &options.stream),
+            CacheErrorKind::Invalid(format!("a stream has at most {DISKS_MAX} disks")),
+        ));
+    }
     let cuts = |disk: &Disk| !u64::from(frame_bytes).is_multiple_of(disk.sector_size.bytes());
     let what = match options.disks.iter().find(|disk| cuts(disk)) {
         _ if frame_bytes == 0 || frame_bytes > FRAME_BYTES_MAX => "are none".to_owned(),
@@ -466,7 +494,21 @@ fn head(store: &dyn Store, group: &Name, stream: &Name) -> Result<Option<Contain
             break;
         }
     }
-    last.map(|key| open(store, &key)).transpose()
+    let Some(key) = last else {
+        return Ok(None);
+    };
+    let head = open(store, &key)?;
+    let header = &head.header;
+    if (header.kind, &header.group, &header.stream) == (ObjectKind::Segment, group, stream)
+        && Some(header.number) == segment_number(&key)
+    {
+        return Ok(Some(head));
+    }
+    let owner = format!(
+        "{}/{} as number {}",
+        header.group, header.stream, header.number
+    );
+    Err(CacheError::new(&key, CacheErrorKind::Misplaced(owner)))
 }
 
 pub(crate) fn open(store: &dyn Store, key: &Key) -> Result<Container, CacheError> {

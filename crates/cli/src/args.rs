@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use afterimage::{Name, PointSelector};
-use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use crate::{point_arg, replicate::ReplicaArg};
+use crate::{point_arg, replicate::ReplicaArg, size_arg::Size};
 
 /// Crash-consistent recovery points from a captured stream of disk writes
 #[derive(Debug, Parser)]
@@ -28,6 +27,9 @@ Exit codes:
   5  an object is damaged, or is another one than it should be
   6  the disk that is written failed
   7  fenced: another worker or writer has taken over
+  130  stopped by a signal before it was done: run the same command again
+
+Sizes: 64GiB and 64G are binary, 64GB is decimal.
 
 Examples:
   afterimage demo
@@ -91,7 +93,7 @@ pub(crate) struct LogWrites {
     pub(crate) disk: Name,
     /// Size of that disk, as in 64GiB
     #[arg(long)]
-    pub(crate) size: ByteSize,
+    pub(crate) size: Size,
     /// The group it belongs to
     #[arg(long, env = "AFTERIMAGE_GROUP")]
     pub(crate) group: Name,
@@ -107,9 +109,12 @@ pub(crate) struct LogWrites {
     /// Sector size the disk presents: 512 or 4096
     #[arg(long, default_value = "512", value_name = "BYTES")]
     pub(crate) sector_size: u64,
-    /// Stored size at which a segment is sealed
+    /// Play the log onto what the stream holds already, instead of refusing a stream with records
+    #[arg(long)]
+    pub(crate) append: bool,
+    /// Stored size at which a segment is sealed, 64KiB to 512MiB
     #[arg(long, default_value = "16MiB", value_name = "SIZE")]
-    pub(crate) segment_size: ByteSize,
+    pub(crate) segment_size: Size,
 }
 
 /// Turn cached writes into recovery points.
@@ -140,7 +145,7 @@ pub(crate) struct Replicate {
     pub(crate) take_over: bool,
     /// Memory to stay under, at least 64MiB
     #[arg(long, default_value = "512MiB", value_name = "SIZE")]
-    pub(crate) memory: ByteSize,
+    pub(crate) memory: Size,
     /// Threads that hash and compress; one a core where none are given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -183,7 +188,8 @@ Examples:
 pub(crate) struct Restore {
     #[command(flatten)]
     pub(crate) at: At,
-    /// The point: latest, an id, a name, or a time (the newest point not younger than it)
+    /// The point: latest, an id, a name, or a time as in 2026-11-20T14:05:00Z (the newest point not
+    /// younger than it); name:TEXT for a name that looks like one of the others
     #[arg(long, value_parser = point_arg::parse)]
     pub(crate) point: PointSelector,
     /// The disk
@@ -192,7 +198,7 @@ pub(crate) struct Restore {
     /// A raw file or block device
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) to: PathBuf,
-    /// Replace the file, or overwrite the block device, that is there
+    /// Replace the regular file, or overwrite the block device, that is there
     #[arg(long, conflicts_with = "in_place")]
     pub(crate) overwrite: bool,
     /// Change the disk that is there, writing only what differs
@@ -243,10 +249,10 @@ pub(crate) struct Read {
     pub(crate) disk: Name,
     /// The first byte
     #[arg(long, default_value = "0")]
-    pub(crate) offset: ByteSize,
+    pub(crate) offset: Size,
     /// How many bytes
     #[arg(long)]
-    pub(crate) length: ByteSize,
+    pub(crate) length: Size,
 }
 
 /// Print any stored object.

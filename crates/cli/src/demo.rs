@@ -24,7 +24,7 @@ use serde_json::json;
 use crate::{
     args,
     failure::Failure,
-    import::into_cache,
+    import::{LogOptions, into_cache},
     output::{Output, rate, size},
     points,
 };
@@ -110,18 +110,17 @@ fn make(place: &Place, group: &Name, disk: &Name, output: &mut Output) -> Result
         segment_bytes: 1 << 20,
         ..SegmentLimits::default()
     };
-    let (stream, every) = (name("main")?, Some(MARKER_EVERY));
-    let start = now();
-    let totals = into_cache(
-        log(LOG)?,
-        &cache,
+    let stream = name("main")?;
+    let options = LogOptions {
         group,
-        &stream,
-        geometry,
+        stream: &stream,
+        disk: geometry,
         limits,
-        every,
-        output,
-    )?;
+        marker_every: Some(MARKER_EVERY),
+        append: false,
+    };
+    let start = now();
+    let totals = into_cache(log(LOG)?, &cache, options, output)?;
     let importing = start.elapsed();
     output.note(&format!(
         "imported {} writes of {} into {} of segments",

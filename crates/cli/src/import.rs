@@ -11,8 +11,8 @@ use afterimage::{
     system_clock,
 };
 use afterimage_capture::{
-    Import, Imported,
-    log_writes::{LogReader, decompressing},
+    Import, ImportError, Imported,
+    log_writes::{LogFault, LogReader, decompressing},
 };
 use serde_json::json;
 
@@ -27,14 +27,17 @@ pub(crate) fn run(import: &args::Import, output: &mut Output) -> Result<(), Fail
     let ImportFormat::LogWrites(arguments) = &import.format;
     let sector_size = SectorSize::from_bytes(arguments.sector_size)
         .ok_or_else(|| Failure::invalid("--sector-size is 512 or 4096"))?;
-    let disk = Disk::new(arguments.disk.clone(), arguments.size.as_u64(), sector_size);
+    let disk = Disk::new(arguments.disk.clone(), arguments.size.0, sector_size);
     let disk = disk.ok_or_else(|| {
         Failure::invalid(format!(
-            "--size {}: a disk has whole sectors of {} bytes and at most 64 TiB",
-            arguments.size,
+            "--size {} bytes: a disk has whole sectors of {} bytes and at most 64 TiB",
+            arguments.size.0,
             sector_size.bytes()
         ))
     })?;
+    if !(64 << 10..=512 << 20).contains(&arguments.segment_size.0) {
+        return Err(Failure::invalid("--segment-size is 64KiB to 512MiB"));
+    }
     let cache = open_store(&arguments.cache)?;
     let imported = import_log(arguments, &cache, disk, output)?;
     let Totals {
@@ -85,44 +88,71 @@ fn import_log(
         ..
     } = arguments;
     let limits = SegmentLimits {
-        segment_bytes: segment_size.as_u64().clamp(64 << 10, 512 << 20),
+        segment_bytes: segment_size.0,
         ..SegmentLimits::default()
     };
     let input = open_input(log).map_err(|error| unreadable(log, &error))?;
     let input = decompressing(input).map_err(|error| unreadable(log, &error))?;
-    let reader = LogReader::open(input).map_err(afterimage_capture::ImportError::Log)?;
-    let totals = into_cache(
-        reader,
-        cache,
+    let reader = LogReader::open(input).map_err(|error| match error.fault {
+        LogFault::Magic(_) | LogFault::Version(_) | LogFault::SectorSize(_) => {
+            Failure::invalid(format!(
+                "{} is no write log that is known (plain, or compressed with zstd): {error}",
+                log.display()
+            ))
+        }
+        _ => in_log(log, ImportError::Log(error).into()),
+    })?;
+    let append = arguments.append;
+    let options = LogOptions {
         group,
         stream,
         disk,
         limits,
-        *marker_every,
-        output,
-    )?;
-    Ok(totals)
+        marker_every: *marker_every,
+        append,
+    };
+    into_cache(reader, cache, options, output).map_err(|failure| in_log(log, failure))
+}
+
+/// Says which log it was.
+fn in_log(log: &Path, failure: Failure) -> Failure {
+    Failure {
+        message: format!("{}: {}", log.display(), failure.message),
+        ..failure
+    }
 }
 
 fn unreadable(log: &Path, error: &std::io::Error) -> Failure {
     Failure::invalid(format!("{} cannot be read: {error}", log.display()))
 }
 
+/// How a log is imported.
+#[derive(Debug)]
+pub(crate) struct LogOptions<'a> {
+    pub(crate) group: &'a Name,
+    pub(crate) stream: &'a Name,
+    pub(crate) disk: Disk,
+    pub(crate) limits: SegmentLimits,
+    pub(crate) marker_every: Option<u64>,
+    /// Whether the stream may hold records already.
+    pub(crate) append: bool,
+}
+
 /// Imports an opened log.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one caller a command; each is one flag"
-)]
 pub(crate) fn into_cache<R: std::io::Read>(
     mut reader: LogReader<R>,
     cache: &Arc<dyn Store>,
-    group: &Name,
-    stream: &Name,
-    disk: Disk,
-    limits: SegmentLimits,
-    marker_every: Option<u64>,
+    options: LogOptions<'_>,
     output: &Output,
 ) -> Result<Totals, Failure> {
+    let LogOptions {
+        group,
+        stream,
+        disk,
+        limits,
+        marker_every,
+        append,
+    } = options;
     let nonces = Arc::new(Nonces::from_os());
     let clock = system_clock();
     let name = disk.name.clone();
@@ -134,6 +164,14 @@ pub(crate) fn into_cache<R: std::io::Read>(
         level: 1,
     };
     let mut writer = StreamWriter::open(Arc::clone(cache), Arc::clone(&nonces), options)?;
+    let last = writer.last().0;
+    if last > 0 && !append {
+        return Err(Failure::invalid(format!(
+            "stream {stream} of group {group} holds {last} records already, perhaps of an import \
+             that was stopped; import into another group, or --append to play the whole log onto them (the \
+             points of what comes twice are then none that the source ever had)"
+        )));
+    }
     let number = writer.disks().iter().position(|disk| disk.name == name);
     let number = number.and_then(|number| u16::try_from(number).ok());
     let number = number.ok_or_else(|| Failure::invalid("the stream has too many disks"))?;

@@ -61,7 +61,9 @@ impl InspectError {
     pub(crate) fn kind(&self) -> ErrorKind {
         match &self.kind {
             InspectErrorKind::Damaged { .. } => ErrorKind::Corrupt,
-            InspectErrorKind::Unreadable(error) if error.kind != DiskErrorKind::NotFound => {
+            InspectErrorKind::Unreadable(error)
+                if !matches!(error.kind, DiskErrorKind::NotFound | DiskErrorKind::Denied) =>
+            {
                 ErrorKind::Unavailable
             }
             InspectErrorKind::Unreadable(_) | InspectErrorKind::Foreign => ErrorKind::Invalid,

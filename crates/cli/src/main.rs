@@ -14,6 +14,7 @@ mod read;
 mod replicate;
 mod restore;
 mod signals;
+mod size_arg;
 mod verify;
 
 use std::process::ExitCode;

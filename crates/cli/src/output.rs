@@ -12,11 +12,21 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
+    /// Whether whoever read it has gone.
+    closed: bool,
 }
 
 impl Output {
     pub(crate) const fn new(json: bool) -> Output {
-        Output { json }
+        Output {
+            json,
+            closed: false,
+        }
+    }
+
+    /// Whether nobody reads any more. What is done goes on; what only prints may end.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
     }
 
     pub(crate) const fn is_json(&self) -> bool {
@@ -44,14 +54,20 @@ impl Output {
 
     /// Prints bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.closed {
+            return Ok(());
+        }
         let mut out = io::stdout().lock();
         match out.write_all(bytes).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
-            // Whoever read it has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            // Whoever read it has seen enough; that is no reason to leave work undone.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
             Err(error) => {
                 let what = format!("standard output cannot be written: {error}");
-                Err(Failure::new(ErrorKind::Target, what))
+                Err(Failure::new(ErrorKind::Unavailable, what))
             }
         }
     }

@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &args::Read, output: &mut Output) -> Result<(), Fai
     } = arguments;
     let target = open_existing_store(&at.target)?;
     let reader = Points::load(&target, &at.group)?.open(point)?;
-    let (start, length) = (offset.as_u64(), length.as_u64());
+    let (start, length) = (offset.0, length.0);
     let size = reader.disk(disk).map_err(afterimage::Error::from)?.bytes();
     let end = start.checked_add(length).filter(|&end| end <= size);
     let end = end.ok_or_else(|| {
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &args::Read, output: &mut Output) -> Result<(), Fai
         ))
     })?;
     let mut at = start;
-    while at < end {
+    while at < end && !output.is_closed() {
         let bytes = PIECE_BYTES.min(end - at);
         let mut piece = vec![0; usize::try_from(bytes).unwrap_or_default()];
         reader

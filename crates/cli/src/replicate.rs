@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &Replicate, output: &mut Output) -> Result<(), Fail
     let cache = open_existing_store(cache)?;
     let target = open_store(target)?;
     let mut builder = Pipeline::builder(group.clone(), cache, target)
-        .memory(memory.as_u64())
+        .memory(memory.0)
         .poll(poll);
     if let Some(threads) = threads {
         builder = builder.threads(usize::from(*threads));
@@ -114,6 +114,10 @@ fn tell(output: &mut Output, event: &Event, once: bool) -> Result<(), Failure> {
         Event::CaughtUp => {
             output.value(&json!({"event": "caught_up"}))?;
             output.note("caught up")
+        }
+        Event::Waiting => {
+            output.value(&json!({"event": "waiting"}))?;
+            output.note("the cache holds nothing of this group yet; waiting")
         }
         Event::ReplicaFailed { disk, error } => {
             output.value(&json!({"event": "replica_failed", "disk": disk.as_str(),
@@ -174,7 +178,8 @@ fn summary(output: &mut Output, group: &Name, outcome: Outcome) -> Result<(), Fa
         "found_stream": outcome.found_stream,
     }))?;
     if !outcome.found_stream {
-        return output.note(&format!("the cache holds nothing of group {group}"));
+        let what = format!("the cache holds nothing of group {group}");
+        return Err(Failure::invalid(what));
     }
     output.note(&format!(
         "{} points made of {} written at the source, {} stored",

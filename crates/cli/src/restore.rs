@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use afterimage::{Onto, Points, Restore, RestoreProgress, Restored, open_existing_store};
+use afterimage::{
+    ErrorKind, Onto, Points, Restore, RestoreProgress, Restored, open_existing_store,
+};
 use serde_json::json;
 
 use crate::{
@@ -52,7 +54,17 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
         reason = "for the figure that people are shown"
     )]
     let start = Instant::now();
-    let restored = follow(&bar, &counts, || restore.run(&points, &counts, &stop))?;
+    let restored = follow(&bar, &counts, || restore.run(&points, &counts, &stop));
+    let restored = restored.map_err(|error| {
+        let failure = Failure::from(error);
+        match failure.kind {
+            ErrorKind::Stopped => Failure {
+                message: format!("{}: stopped before it was done", to.display()),
+                ..failure
+            },
+            _ => failure,
+        }
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     let Restored {
         point,

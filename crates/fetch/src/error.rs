@@ -7,7 +7,7 @@ use afterimage_storage::StoreError;
 
 /// A frame or an index could not be had.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {kind}")]
+#[error("{}{kind}", prefix(.place, .kind))]
 pub struct FetchError {
     /// The object.
     pub place: String,
@@ -25,6 +25,14 @@ pub enum FetchErrorKind {
     /// The object's bytes are not what they should be.
     #[error("{0}")]
     Corrupt(#[source] DecodeError),
+}
+
+/// Errors of the layer below name their place themselves.
+fn prefix(place: &str, kind: &FetchErrorKind) -> String {
+    match kind {
+        FetchErrorKind::Store(_) => String::new(),
+        _ => format!("{place}: "),
+    }
 }
 
 impl FetchError {

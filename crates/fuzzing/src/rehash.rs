@@ -63,7 +63,7 @@ pub(crate) fn trailing(object: &mut [u8]) {
 
 /// Computes the hash of a slot of a replica's record anew; it stands behind the two names.
 pub(crate) fn progress_slot(slot: &mut [u8]) {
-    const NAMES: usize = 72;
+    const NAMES: usize = 88;
     let second = NAMES + 1 + number(slot, NAMES, 1);
     let covered = second + 1 + number(slot, second, 1);
     hash(slot, 0, covered, covered);

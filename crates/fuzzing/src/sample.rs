@@ -202,7 +202,9 @@ fn make_progress() -> Vec<u8> {
             to: stand(2),
         },
     ] {
-        progress.record(standing).expect("memory does not fail");
+        progress
+            .record(standing, afterimage_storage::Stamp::default())
+            .expect("memory does not fail");
     }
     disk.content()
 }

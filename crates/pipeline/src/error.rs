@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Target,
     /// Stop this worker: another one owns the group or stream.
     Fenced,
+    /// Do it again: it was told to stop before it was done.
+    Stopped,
 }
 
 impl ErrorKind {
@@ -37,6 +39,7 @@ impl ErrorKind {
             ErrorKind::Corrupt => 5,
             ErrorKind::Target => 6,
             ErrorKind::Fenced => 7,
+            ErrorKind::Stopped => 130,
         }
     }
 
@@ -50,6 +53,7 @@ impl ErrorKind {
             ErrorKind::Corrupt => "corrupt",
             ErrorKind::Target => "target",
             ErrorKind::Fenced => "fenced",
+            ErrorKind::Stopped => "stopped",
         }
     }
 
@@ -63,6 +67,7 @@ impl ErrorKind {
             ErrorKind::Corrupt => "keep the object and fetch another copy of it",
             ErrorKind::Target => "look at the disk that was being written",
             ErrorKind::Fenced => "stop this worker; another one goes on",
+            ErrorKind::Stopped => "nothing is wrong; run the same command again to finish",
         }
     }
 }
@@ -102,6 +107,18 @@ impl Error {
         Error {
             kind: ErrorKind::Target,
             message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The same error once more, without its causes.
+    pub(crate) fn again(&self) -> Error {
+        let cause = self
+            .cause()
+            .map_or(String::new(), |cause| format!(" ({cause})"));
+        Error {
+            kind: self.kind,
+            message: format!("{}{cause}", self.message),
             source: None,
         }
     }
@@ -210,6 +227,7 @@ impl From<TargetError> for Error {
             TargetErrorKind::Store(error) => kind_of_store(error),
             TargetErrorKind::Corrupt(_) => ErrorKind::Corrupt,
             TargetErrorKind::Disk(error) => kind_of_disk(error),
+            TargetErrorKind::Stopped => ErrorKind::Stopped,
             _ => ErrorKind::Target,
         };
         Error::from_layer(kind, error)
@@ -219,7 +237,11 @@ impl From<TargetError> for Error {
 /// A path that is not there, or is taken, is a call to fix; all else is the disk's.
 const fn kind_of_disk(error: &DiskError) -> ErrorKind {
     match error.kind {
-        DiskErrorKind::NotFound | DiskErrorKind::AlreadyExists => ErrorKind::Invalid,
+        DiskErrorKind::NotFound | DiskErrorKind::AlreadyExists | DiskErrorKind::Denied => {
+            ErrorKind::Invalid
+        }
+        // Nothing was written; there is room some other time.
+        DiskErrorKind::Full => ErrorKind::Unavailable,
         _ => ErrorKind::Target,
     }
 }

@@ -36,7 +36,10 @@ pub(crate) struct Gather {
 
 /// The segments that the records came from.
 #[derive(Debug, Default)]
-pub(crate) struct Sources(Vec<Arc<Segment>>);
+pub(crate) struct Sources {
+    segments: Vec<Arc<Segment>>,
+    memory: u64,
+}
 
 impl Gather {
     /// Begins behind a point with these disks.
@@ -61,7 +64,7 @@ impl Gather {
     /// Forgets records and segments, which are in a layer now. The segment that is being read has to
     /// be added again.
     pub(crate) fn clear(&mut self) {
-        self.sources.0.clear();
+        self.sources = Sources::default();
         self.extents.clear();
         self.first = None;
         self.widest.clone_from(&self.disks);
@@ -72,7 +75,7 @@ impl Gather {
     /// Takes a segment as the source of the records that follow; gives the number of each of its
     /// disks in the group.
     pub(crate) fn add_source(&mut self, segment: &Arc<Segment>) -> Result<Vec<u16>, Error> {
-        self.sources.0.push(Arc::clone(segment));
+        self.sources.add(segment);
         let mut numbers = Vec::new();
         for disk in &segment.container.header.disks {
             let known = self.disks.iter().position(|known| known.name == disk.name);
@@ -132,7 +135,7 @@ impl Gather {
             RowKind::Zero => (Extent::ZERO, 0),
             RowKind::Marker => return,
         };
-        let object = u32::try_from(self.sources.0.len().saturating_sub(1));
+        let object = u32::try_from(self.sources.segments.len().saturating_sub(1));
         let disk = disks.get(usize::from(row.disk)).copied();
         self.push(Extent {
             start: row.start,
@@ -153,12 +156,31 @@ impl Gather {
 
 impl Sources {
     pub(crate) fn frames_of_object(&self) -> Vec<usize> {
-        let frames = self.0.iter().map(|segment| segment.index.frames.len());
+        let frames = self
+            .segments
+            .iter()
+            .map(|segment| segment.index.frames.len());
         frames.collect()
     }
 
+    /// Bytes of memory that the segments take, rows not counted.
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    fn add(&mut self, segment: &Arc<Segment>) {
+        const SEGMENT: usize = 2048;
+        const EACH: usize = 128;
+        let header = &segment.container.header;
+        let directory = &segment.container.directory;
+        let small = header.disks.len() + directory.markers.len() + directory.row_pages.len();
+        let frames = segment.index.frames.len() * size_of::<FrameEntry>();
+        self.memory += count(SEGMENT + small * EACH + frames);
+        self.segments.push(Arc::clone(segment));
+    }
+
     fn segment(&self, object: u32) -> &Segment {
-        let segment = self.0.get(size(u64::from(object)));
+        let segment = self.segments.get(size(u64::from(object)));
         segment.expect("extents name segments that were added")
     }
 }

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use afterimage_cache::{Segment, acknowledge, segment_key, segment_number, stream_prefix};
-use afterimage_changelog::{Marker, MarkerKind, Name, Position, RowKind, Timestamp, count};
+use afterimage_cache::{
+    Segment, acknowledge, check_anchor, segment_key, segment_number, stream_prefix,
+};
+use afterimage_changelog::{
+    Marker, MarkerKind, Name, Position, RowKind, Timestamp, count, limits::ROWS_MAX,
+};
 use afterimage_coalesce::{Extent, coalesce};
 use afterimage_recovery::{
-    Committer, Head, LayerJob, LayerRef, Proposal, RecoveryError, RecoveryErrorKind, WrittenLayers,
-    name::layer_key, write_layers,
+    Committer, Head, LayerJob, Proposal, WrittenLayers, name::layer_key, write_layers,
 };
-use afterimage_storage::{Effect, Nonces, Store};
+use afterimage_storage::{Nonces, Store};
 
 use crate::{
     clock::Clock,
@@ -20,6 +23,8 @@ use crate::{
 /// Bytes of memory that one gathered record needs at the worst: its extent, what is live of it, and
 /// the tables of the layer writer.
 const BYTES_PER_RECORD: u64 = 192;
+/// Rows of a layer left for what disks that shrink add.
+const ROWS_SPARE: u64 = 65_536;
 /// Level of zstd for frames that are packed anew.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -112,7 +117,9 @@ impl Ingest {
         let disks = manifest.points.last().map(|point| manifest.disks(point));
         let disks = disks.unwrap_or_default().to_vec();
         let position = manifest.position(&parts.stream);
-        let records_max = (parts.memory / 2 / BYTES_PER_RECORD).max(1024);
+        // What is live of n records is less than 2n runs, and they go into one layer's rows.
+        let rows = ROWS_MAX / 2 - ROWS_SPARE;
+        let records_max = (parts.memory / 2 / BYTES_PER_RECORD).clamp(1024, rows);
         let mut ingest = Ingest {
             gather: Gather::new(disks),
             records_max: usize::try_from(records_max).unwrap_or(usize::MAX),
@@ -125,6 +132,14 @@ impl Ingest {
             unsettled: false,
         };
         if let Some(position) = position {
+            // Only next to the segment that the points end in may anything be taken for covered.
+            let IngestParts {
+                cache,
+                group,
+                stream,
+                ..
+            } = &ingest.parts;
+            check_anchor(cache.as_ref(), group, stream, &position)?;
             ingest.sweep(&position)?;
         }
         Ok(ingest)
@@ -158,6 +173,14 @@ impl Ingest {
         segment: Segment,
         report: &mut dyn FnMut(PointReport),
     ) -> Result<(), Error> {
+        let taken = self.take(segment, report);
+        if taken.is_err() {
+            self.abandon();
+        }
+        taken
+    }
+
+    fn take(&mut self, segment: Segment, report: &mut dyn FnMut(PointReport)) -> Result<(), Error> {
         let first_row = segment.covered_rows;
         self.unsettled = true;
         let (segment, rows) = split(segment);
@@ -172,10 +195,13 @@ impl Ingest {
                 self.gather.add_row(row, position.sequence, &disks);
                 let made = self.cut(marker, position)?;
                 report(made);
+                self.acknowledge(&position)?;
                 disks = self.gather.add_source(&segment)?;
                 continue;
             }
-            if self.gather.extents.len() >= self.records_max {
+            if self.gather.extents.len() >= self.records_max
+                || self.gather.sources.memory() > self.parts.memory / 4
+            {
                 self.seal_partial()?;
                 disks = self.gather.add_source(&segment)?;
             }
@@ -193,7 +219,6 @@ impl Ingest {
     ///    deletes.
     fn cut(&mut self, marker: &Marker, position: Position) -> Result<PointReport, Error> {
         self.seal_partial()?;
-        let written = std::mem::take(&mut self.partial);
         let IngestParts {
             cache,
             group,
@@ -211,26 +236,16 @@ impl Ingest {
             time: marker.time,
             cut: marker.cut,
             disks: self.gather.disks().to_vec(),
-            changed_bytes: written.changed_bytes,
-            layers: written.layers.clone(),
+            changed_bytes: self.partial.changed_bytes,
+            layers: self.partial.layers.clone(),
             streams: vec![(stream.clone(), position)],
         };
         let now = clock();
-        if let Err(error) = self.committer.commit(proposal, now) {
-            self.abandon(&written.layers, &error);
-            return Err(error.into());
-        }
-        let IngestParts {
-            cache,
-            group,
-            stream,
-            ..
-        } = &self.parts;
-        acknowledge(cache.as_ref(), group, stream, self.oldest, &position)?;
-        self.oldest = position.segment;
+        self.committer.commit(proposal, now)?;
+        let written = std::mem::take(&mut self.partial);
         let manifest = &self.committer.head().manifest;
         let point = manifest.points.last().expect("a point was committed above");
-        let report = PointReport {
+        Ok(PointReport {
             id: point.id,
             kind: point.kind,
             name: point.name.clone(),
@@ -243,8 +258,20 @@ impl Ingest {
             repacked_frames: written.repacked_frames,
             fetched_bytes: written.fetched_bytes,
             layers: count(written.layers.len()),
-        };
-        Ok(report)
+        })
+    }
+
+    /// Deletes the segments before a position that is committed.
+    fn acknowledge(&mut self, position: &Position) -> Result<(), Error> {
+        let IngestParts {
+            cache,
+            group,
+            stream,
+            ..
+        } = &self.parts;
+        acknowledge(cache.as_ref(), group, stream, self.oldest, position)?;
+        self.oldest = position.segment;
+        Ok(())
     }
 
     /// Seals what was gathered as layers of the interval that is being read; the interval goes on.
@@ -287,16 +314,13 @@ impl Ingest {
         Ok(())
     }
 
-    /// Deletes layers of a commit that did not and will not happen, so that trying again on a full
-    /// store does not fill it more. Where that is in doubt they stay.
-    fn abandon(&self, layers: &[LayerRef], error: &RecoveryError) {
-        let RecoveryErrorKind::Store(cause) = &error.kind else {
-            return;
-        };
-        if cause.effect != Effect::None {
+    /// Deletes the layers of an interval that will not be committed from here, so that trying again
+    /// on a full store does not fill it more. Where a commit of them is in doubt they stay.
+    pub fn abandon(&mut self) {
+        if self.committer.is_in_doubt() {
             return;
         }
-        for layer in layers {
+        for layer in std::mem::take(&mut self.partial.layers) {
             let key = layer_key(&self.parts.group, layer.epoch, layer.id);
             if let Err(error) = self.parts.target.delete(&key) {
                 tracing::warn!(%key, %error, "a layer that no manifest names was left");

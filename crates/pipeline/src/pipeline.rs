@@ -18,7 +18,7 @@ use crate::{
     error::{Error, ErrorKind},
     ingest::{Ingest, IngestParts, PointReport},
     points::Points,
-    replicas::{ReplicaReport, ReplicaSpec},
+    replicas::{OpenReplica, ReplicaReport, ReplicaSpec},
     stop::Stop,
 };
 
@@ -42,6 +42,8 @@ pub enum Event {
     },
     /// Every complete interval in the cache is a point.
     CaughtUp,
+    /// The cache holds nothing of the group yet; it is looked for again and again.
+    Waiting,
     /// A replica was brought to the newest point.
     Replica(ReplicaReport),
     /// A replica could not be brought forward; points go on.
@@ -164,6 +166,15 @@ impl PipelineBuilder {
         if names.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(Error::invalid("a disk has one replica"));
         }
+        let mut files = Vec::new();
+        for spec in &self.replicas {
+            spec.check()?;
+            files.extend([spec.path.clone(), spec.record()]);
+        }
+        files.sort();
+        if files.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(Error::invalid("two replicas are to use one file"));
+        }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
             .thread_name(|number| format!("afterimage-{number}"))
@@ -260,11 +271,16 @@ impl Pipeline {
         outcome: &mut Outcome,
         watch: &mut Watch<'_>,
     ) -> Result<(), Error> {
+        let mut waiting = false;
         let stream = loop {
             match (self.stream()?, stop) {
                 (Some(stream), _) => break stream,
                 (None, None) => return Ok(()),
                 (None, Some(stop)) => {
+                    if !waiting {
+                        waiting = true;
+                        watch(Event::Waiting);
+                    }
                     if stop.wait(self.parts.poll) {
                         return Ok(());
                     }
@@ -291,17 +307,28 @@ impl Pipeline {
             memory: *memory,
         })?;
         let reader = StreamReader::new(Arc::clone(cache), group.clone(), stream, ingest.position());
-        let forever = Stop::default();
-        let stop_or_never = stop.unwrap_or(&forever);
+        // Stops what runs beside the ingest when that has ended, other than by catching up.
+        let beside = Stop::default();
         let ended = thread::scope(|scope| {
             let (to_ingest, for_ingest) = bounded(READ_AHEAD);
             let (wake, woken) = bounded(1);
             let (tell, told) = bounded(16);
             let poll = stop.map(|stop| (stop, self.parts.poll));
+            let beside = &beside;
             scope.spawn(move || read(reader, poll, &to_ingest));
-            scope.spawn(move || self.follow(&woken, &tell, stop_or_never));
-            self.drive(&mut ingest, for_ingest, wake, told, outcome, watch)
+            scope.spawn(move || self.follow(&woken, &tell, beside));
+            let driven = self.drive(
+                &mut ingest,
+                for_ingest,
+                (wake, told),
+                (stop, beside),
+                outcome,
+                watch,
+            );
+            beside.stop();
+            driven
         });
+        ingest.abandon();
         ended.map_err(|error| self.explain(error, ingest.head().manifest.epoch))
     }
 
@@ -330,12 +357,13 @@ impl Pipeline {
         &self,
         ingest: &mut Ingest,
         segments: Receiver<Read>,
-        wake: Sender<()>,
-        told: Receiver<Event>,
+        (wake, told): (Sender<()>, Receiver<Event>),
+        (stop, beside): (Option<&Stop>, &Stop),
         outcome: &mut Outcome,
         watch: &mut Watch<'_>,
     ) -> Result<(), Error> {
         let mut since = now();
+        let mut failing = Failing::default();
         // Replicas may lag behind from an earlier run.
         wake_up(&wake);
         loop {
@@ -343,6 +371,7 @@ impl Pipeline {
                 recv(segments) -> read => read,
                 recv(told) -> event => {
                     if let Ok(event) = event {
+                        failing.note(&event);
                         watch(event);
                     }
                     continue;
@@ -367,19 +396,15 @@ impl Pipeline {
                 Err(_) => break,
             }
         }
+        if stop.is_some_and(Stop::is_stopped) {
+            beside.stop();
+        }
         drop(wake);
-        let mut failed = None;
         for event in told {
-            if let Event::ReplicaFailed { disk, error } = event {
-                failed = Some((disk, error));
-            } else {
-                watch(event);
-            }
+            failing.note(&event);
+            watch(event);
         }
-        match failed {
-            None => Ok(()),
-            Some((_, error)) => Err(error),
-        }
+        failing.outcome()
     }
 
     /// Brings the replicas to the newest point whenever woken; points in between are passed over.
@@ -391,6 +416,7 @@ impl Pipeline {
             ..
         } = &self.parts;
         let mut stand = None;
+        let mut open: Vec<Option<OpenReplica>> = replicas.iter().map(|_| None).collect();
         for () in woken {
             let Some(first) = replicas.first().filter(|_| !stop.is_stopped()) else {
                 continue;
@@ -410,8 +436,9 @@ impl Pipeline {
                 continue;
             }
             let mut all = true;
-            for replica in replicas {
-                let event = match self.pool.install(|| replica.advance(&points, stop)) {
+            for (replica, open) in replicas.iter().zip(&mut open) {
+                let advanced = self.pool.install(|| replica.advance(open, &points, stop));
+                let event = match advanced {
                     Ok(None) => continue,
                     Ok(Some(report)) => Event::Replica(report),
                     Err(_) if stop.is_stopped() => continue,
@@ -426,6 +453,30 @@ impl Pipeline {
                 }
             }
             stand = newest.filter(|_| all);
+        }
+    }
+}
+
+/// The replicas that could not be brought forward the last time.
+#[derive(Debug, Default)]
+struct Failing(Vec<(Name, Error)>);
+
+impl Failing {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Replica(report) => self.0.retain(|(disk, _)| *disk != report.disk),
+            Event::ReplicaFailed { disk, error } => {
+                self.0.retain(|(known, _)| known != disk);
+                self.0.push((disk.clone(), error.again()));
+            }
+            _ => {}
+        }
+    }
+
+    fn outcome(self) -> Result<(), Error> {
+        match self.0.into_iter().next() {
+            None => Ok(()),
+            Some((_, error)) => Err(error),
         }
     }
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use afterimage_changelog::Name;
 use afterimage_storage::FileDisk;
-use afterimage_target::{Applied, Replica, progress::PROGRESS_BYTES};
+use afterimage_target::{Applied, Replica};
 
 use crate::{
     error::Error,
     points::{PointSelector, Points},
-    restore::{RestoreProgress, advance, exists, record_path},
+    restore::{RestoreProgress, advance, exists, is_device, open_record, record_path},
     stop::Stop,
 };
 
@@ -37,19 +37,99 @@ pub struct ReplicaReport {
     pub applied: Applied,
 }
 
+/// A replica whose disk and record are locked for this process.
+#[derive(Debug)]
+pub(crate) struct OpenReplica {
+    spec: ReplicaSpec,
+    disk: FileDisk,
+    record: FileDisk,
+}
+
 impl ReplicaSpec {
-    /// Brings the replica to the newest point.
-    ///
-    /// # Errors
-    ///
-    /// The disk failed or is not ours, or a layer could not be read.
-    pub fn advance(&self, points: &Points, stop: &Stop) -> Result<Option<ReplicaReport>, Error> {
+    /// Refuses what cannot work, before anything is made.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let path = self.path.display();
+        if is_device(&self.path) && self.record.is_none() {
+            let what = format!("{path} is a device: say where its record is kept");
+            return Err(Error::invalid(what));
+        }
+        if self.record.as_ref() == Some(&self.path) {
+            let what = format!("{path} cannot be its own record");
+            return Err(Error::invalid(what));
+        }
+        for file in [Some(&self.path), self.record.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let folder = file
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            if folder.is_some_and(|folder| !folder.is_dir()) {
+                let what = format!("{}: there is no such folder", file.display());
+                return Err(Error::invalid(what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where its record is.
+    pub(crate) fn record(&self) -> PathBuf {
+        let beside = || record_path(&self.path);
+        self.record.clone().unwrap_or_else(beside)
+    }
+
+    /// Opens disk and record, or makes them, and locks both.
+    fn open(&self, group: &Name, bytes: u64) -> Result<OpenReplica, Error> {
+        let path = self.record();
+        let (there, known) = (exists(&self.path), exists(&path));
+        let foreign = || {
+            Error::invalid(format!(
+                "{} exists and is no replica of disk {} of group {group} (see {}); name another \
+                 path, or allow it to be taken over",
+                self.path.display(),
+                self.disk,
+                path.display()
+            ))
+        };
+        if there && !known && !self.take_over {
+            return Err(foreign());
+        }
+        // The record comes first: a disk without one is never believed to be ours.
+        let record = open_record(&path)?;
+        record.lock()?;
+        if there {
+            let disk = FileDisk::open(&self.path, true)?;
+            disk.lock()?;
+            let is_ours = Replica::open(&disk, &record, group, &self.disk)?.is_ours();
+            if !is_ours && !self.take_over {
+                return Err(foreign());
+            }
+            let spec = self.clone();
+            return Ok(OpenReplica { spec, disk, record });
+        }
+        // What the record says is of a disk that is gone.
+        Replica::forget(&record, group, &self.disk)?;
+        let disk = FileDisk::create_new(&self.path, bytes)?;
+        disk.lock()?;
+        Replica::open(&disk, &record, group, &self.disk)?.adopt_blank()?;
+        let spec = self.clone();
+        Ok(OpenReplica { spec, disk, record })
+    }
+
+    /// Brings the replica to the newest point; opens it where it is not open yet.
+    pub(crate) fn advance(
+        &self,
+        open: &mut Option<OpenReplica>,
+        points: &Points,
+        stop: &Stop,
+    ) -> Result<Option<ReplicaReport>, Error> {
         let Some(point) = points.list().last() else {
             return Ok(None);
         };
-        let geometry = points.manifest().disks(point).iter();
-        let Some(geometry) = geometry.clone().find(|disk| disk.name == self.disk) else {
-            let known: Vec<&str> = geometry.map(|disk| disk.name.as_str()).collect();
+        let mut geometry = points.manifest().disks(point).iter();
+        let Some(geometry) = geometry.find(|disk| disk.name == self.disk) else {
+            let known = points.manifest().disks(point).iter();
+            let known: Vec<&str> = known.map(|disk| disk.name.as_str()).collect();
             let what = format!(
                 "the group has no disk {}; it has {}",
                 self.disk,
@@ -58,46 +138,19 @@ impl ReplicaSpec {
             return Err(Error::invalid(what));
         };
         let group = &points.manifest().group;
-        let path = self
-            .record
-            .clone()
-            .unwrap_or_else(|| record_path(&self.path));
-        let there = exists(&self.path);
-        if there && !exists(&path) && !self.take_over {
-            let what = format!(
-                "{} exists and is no replica of ours (no {}); name another path, or allow to take \
-                 it over",
-                self.path.display(),
-                path.display()
-            );
-            return Err(Error::target(what));
-        }
-        // The record comes first: a disk without one is never believed to be ours.
-        let record = if exists(&path) {
-            FileDisk::open(&path, true)?
-        } else {
-            FileDisk::create_new(&path, PROGRESS_BYTES)?
+        let OpenReplica { spec, disk, record } = match open {
+            Some(open) => open,
+            None => open.insert(self.open(group, geometry.bytes())?),
         };
-        // A worker that was paused and wakes up must not write beside the one that took over.
-        record.lock()?;
-        let disk = if there {
-            FileDisk::open(&self.path, true)?
-        } else {
-            // What the record says is of a disk that is gone.
-            Replica::forget(&record, group, &self.disk)?;
-            FileDisk::create_new(&self.path, geometry.bytes())?
-        };
-        let mut replica = Replica::open(&disk, &record, group, &self.disk)?;
-        if !there {
-            replica.adopt_blank()?;
-        }
+        let mut replica = Replica::open(disk, record, group, &self.disk)?;
         let progress = RestoreProgress::default();
+        let place = (&*disk, spec.path.as_path());
         let applied = advance(
             &mut replica,
             points,
             point.id,
             &self.disk,
-            (&disk, &self.path),
+            place,
             &progress,
             stop,
         )?;
@@ -108,11 +161,9 @@ impl ReplicaSpec {
         }))
     }
 
-    /// Finds the newest point and brings the replica there.
+    /// The newest point.
     pub(crate) fn newest(points: &Points) -> Option<u64> {
-        points
-            .find(&PointSelector::Latest)
-            .ok()
-            .map(|point| point.id)
+        let newest = points.find(&PointSelector::Latest);
+        newest.ok().map(|point| point.id)
     }
 }

@@ -8,7 +8,9 @@ use std::{
 use afterimage_changelog::{Disk as Geometry, Name, SECTOR};
 use afterimage_recovery::PointReader;
 use afterimage_storage::{Disk, DraftDisk, FileDisk};
-use afterimage_target::{Applied, Applier, Gaps, Mode, Replica, Stand, progress::PROGRESS_BYTES};
+use afterimage_target::{
+    Applied, Applier, Gaps, Mode, Replica, Stand, Standing, progress::PROGRESS_BYTES,
+};
 
 use crate::{
     disk_of_point::DiskOfPoint,
@@ -81,25 +83,59 @@ impl Restore {
         stop: &Stop,
     ) -> Result<Restored, Error> {
         let id = points.find(&self.point)?.id;
-        let device = is_device(&self.to);
-        let applied = match &self.onto {
-            Onto::Nothing if exists(&self.to) => {
+        if matches!(self.onto, Onto::Nothing) {
+            if exists(&self.to) {
                 let path = self.to.display();
                 let what = format!("{path} exists already; give another path, or say what to do");
                 return Err(Error::invalid(what));
             }
-            Onto::Anything if device => self.whole(points, id, Mode::Overwrite, progress, stop)?,
-            Onto::Nothing => self.draft(points, id, false, progress, stop)?,
-            Onto::Anything => self.draft(points, id, true, progress, stop)?,
-            Onto::Disk { standing } => {
-                let record = record_path(&self.to);
-                if standing.is_none() && !exists(&record) {
-                    self.whole(points, id, Mode::Compare, progress, stop)?
+            return self.restored(
+                points,
+                id,
+                self.draft(points, id, &self.to, false, progress, stop)?,
+            );
+        }
+        // Symbolic links are followed, so that what they point to is replaced and not they.
+        let to = self.to.canonicalize().map_err(|error| {
+            Error::invalid(format!(
+                "{} cannot be written over: {error}",
+                self.to.display()
+            ))
+        })?;
+        if !to.is_file() && !is_device(&to) {
+            let what = format!("{} is neither a file nor a block device", to.display());
+            return Err(Error::invalid(what));
+        }
+        // Whoever keeps a replica there holds this lock.
+        let disk = FileDisk::open(&to, true)?;
+        disk.lock()?;
+        let standing = match &self.onto {
+            Onto::Disk { standing } => standing.as_ref(),
+            Onto::Nothing | Onto::Anything => None,
+        };
+        let applied = match &self.onto {
+            Onto::Nothing | Onto::Anything if is_device(&to) => {
+                self.whole(points, id, &disk, &to, Mode::Overwrite, progress, stop)?
+            }
+            Onto::Nothing | Onto::Anything => self.draft(points, id, &to, true, progress, stop)?,
+            Onto::Disk { .. } => {
+                self.check_size(points, id, standing, &disk, &to)?;
+                if standing.is_none() && !exists(&record_path(&to)) {
+                    // What an earlier try knew of the disk is not true for much longer.
+                    let passing = passing_record_path(&to);
+                    if exists(&passing) {
+                        afterimage_storage::remove_file(&passing)?;
+                    }
+                    self.whole(points, id, &disk, &to, Mode::Compare, progress, stop)?
                 } else {
-                    self.step(points, id, standing.as_ref(), progress, stop)?
+                    self.step(points, id, standing, &disk, &to, progress, stop)?
                 }
             }
         };
+        self.restored(points, id, applied)
+    }
+
+    fn restored(&self, points: &Points, id: u64, applied: Applied) -> Result<Restored, Error> {
         let point = points.find(&PointSelector::Id(id))?;
         let disks = points.manifest().disks(point).iter();
         let disk_bytes = disks
@@ -113,18 +149,57 @@ impl Restore {
         })
     }
 
+    /// Refuses a file that cannot be the disk: its size is neither that of the point it is to become
+    /// nor that of the point it is said to be.
+    fn check_size(
+        &self,
+        points: &Points,
+        id: u64,
+        standing: Option<&PointSelector>,
+        disk: &FileDisk,
+        to: &Path,
+    ) -> Result<(), Error> {
+        if is_device(to) || exists(&record_path(to)) {
+            return Ok(());
+        }
+        let before = match standing {
+            Some(standing) => points.find(standing)?.id,
+            None => id,
+        };
+        let size = |id| -> Result<u64, Error> {
+            let point = points.find(&PointSelector::Id(id))?;
+            let mut disks = points.manifest().disks(point).iter();
+            let found = disks.find(|known| known.name == self.disk);
+            found
+                .map(Geometry::bytes)
+                .ok_or_else(|| Error::invalid(format!("point {id} has no disk {}", self.disk)))
+        };
+        let expected = size(before)?;
+        if disk.size() == expected {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "{} has {} bytes and disk {} of point {before} has {expected}, so it is not that disk; \
+             give another path, or overwrite it",
+            to.display(),
+            disk.size(),
+            self.disk
+        )))
+    }
+
     /// Into a file that gets its name when it is whole.
     fn draft(
         &self,
         points: &Points,
         id: u64,
+        to: &Path,
         overwrite: bool,
         progress: &RestoreProgress,
         stop: &Stop,
     ) -> Result<Applied, Error> {
         let point = points.open(&PointSelector::Id(id))?;
         let disk = point.disk(&self.disk)?;
-        let draft = DraftDisk::new(&self.to, disk.bytes())?;
+        let draft = DraftDisk::new(to, disk.bytes())?;
         let mut live = 0;
         for extent in point.extents(&self.disk, 0..disk.sectors)? {
             live += u64::from(extent?.sectors) * SECTOR;
@@ -137,60 +212,103 @@ impl Restore {
     }
 
     /// The whole of a disk, over whatever is there.
+    #[expect(clippy::too_many_arguments, reason = "two callers, both just above")]
     fn whole(
         &self,
         points: &Points,
         id: u64,
+        disk: &FileDisk,
+        to: &Path,
         mode: Mode,
         progress: &RestoreProgress,
         stop: &Stop,
     ) -> Result<Applied, Error> {
         let point = points.open(&PointSelector::Id(id))?;
         let geometry = point.disk(&self.disk)?;
-        let disk = FileDisk::open(&self.to, true)?;
-        fit(&disk, geometry.bytes(), &self.to)?;
+        fit(disk, geometry.bytes(), to)?;
+        disk.forget_memory()?;
         set(&progress.total_bytes, geometry.bytes());
         let all = 0..geometry.sectors;
         let extents = Gaps::new(point.extents(&self.disk, all.clone())?, all);
-        let applied = applier(&point, &disk, mode, progress, stop).apply(extents)?;
-        cut(&disk, geometry.bytes(), &self.to)?;
+        let applied = applier(&point, disk, mode, progress, stop).apply(extents)?;
+        cut(disk, geometry.bytes(), to)?;
         disk.flush()?;
         Ok(applied)
     }
 
     /// From the point the disk stands at to the other one, by what the layers between say.
+    ///
+    /// A replica has a record that says where it stands. For any other disk one is made, so that a
+    /// crash on the way is known of, and goes away when the disk has arrived.
+    #[expect(clippy::too_many_arguments, reason = "one caller, just above")]
     fn step(
         &self,
         points: &Points,
         id: u64,
         standing: Option<&PointSelector>,
+        disk: &FileDisk,
+        to: &Path,
         progress: &RestoreProgress,
         stop: &Stop,
     ) -> Result<Applied, Error> {
         let group = &points.manifest().group;
-        let disk = FileDisk::open(&self.to, true)?;
-        let path = record_path(&self.to);
-        let is_replica = exists(&path);
-        let record = if is_replica {
-            FileDisk::open(&path, true)?
+        let claimed = standing.map(|standing| points.find(standing)).transpose()?;
+        let claimed = claimed.map(|point| Stand {
+            id: point.id,
+            cut: point.cut,
+        });
+        let is_replica = exists(&record_path(to));
+        let path = if is_replica {
+            record_path(to)
         } else {
-            FileDisk::create_new(&path, PROGRESS_BYTES)?
+            passing_record_path(to)
         };
+        let record = open_record(&path)?;
         record.lock()?;
-        let mut replica = Replica::open(&disk, &record, group, &self.disk)?;
-        if let Some(standing) = standing.filter(|_| replica.standing().is_none()) {
-            let point = points.find(standing)?;
-            replica.adopt(Stand {
-                id: point.id,
-                cut: point.cut,
-            })?;
+        let mut replica = Replica::open(disk, &record, group, &self.disk)?;
+        if is_replica && !replica.is_ours() {
+            let what = format!(
+                "{} is no record of disk {} of group {group}",
+                path.display(),
+                self.disk
+            );
+            return Err(Error::invalid(what));
+        }
+        match (replica.standing(), claimed) {
+            // A replica knows.
+            (Some(_) | None, None) => {}
+            // It was said to be there before, and is now on the way of that try or at its end.
+            (Some(Standing::At(at)), Some(claimed)) if at == claimed => {}
+            (Some(Standing::Moving { from, to }), Some(claimed))
+                if [from, to].contains(&claimed) => {}
+            (known, Some(_)) if is_replica => {
+                let known = match known {
+                    Some(Standing::At(at)) => format!("point {}", at.id),
+                    _ => "no point that is known: somebody else wrote it".to_owned(),
+                };
+                return Err(Error::invalid(format!(
+                    "{} is a replica, and by its record it stands at {known}; do not say where it \
+                     stands",
+                    to.display()
+                )));
+            }
+            (Some(Standing::Moving { .. }), Some(_)) => {
+                let what = format!(
+                    "{} is on its way between two points, as {} says, and not where you say; say \
+                     from where it came, or leave that out to have all of it compared",
+                    to.display(),
+                    path.display()
+                );
+                return Err(Error::invalid(what));
+            }
+            (_, Some(claimed)) => replica.adopt(claimed)?,
         }
         let applied = advance(
             &mut replica,
             points,
             id,
             &self.disk,
-            (&disk, &self.to),
+            (disk, to),
             progress,
             stop,
         )?;
@@ -211,7 +329,6 @@ pub(crate) fn advance(
     progress: &RestoreProgress,
     stop: &Stop,
 ) -> Result<Applied, Error> {
-    use afterimage_target::Standing;
     let to = points.find(&PointSelector::Id(id))?.clone();
     let geometry = points.manifest().disks(&to);
     let geometry = geometry.iter().find(|disk| disk.name == *name);
@@ -240,8 +357,11 @@ pub(crate) fn advance(
     set(&progress.total_bytes, sectors * SECTOR);
     let applied = replica.advance(&source, stand, sectors, &progress.done_bytes, stop.flag())?;
     // Only now: until it stands there, what lies beyond the end may still be needed.
-    cut(disk, sectors * SECTOR, path)?;
-    disk.flush()?;
+    if disk.size() > sectors * SECTOR && !is_device(path) {
+        cut(disk, sectors * SECTOR, path)?;
+        disk.flush()?;
+        replica.restamp()?;
+    }
     Ok(applied)
 }
 
@@ -272,7 +392,7 @@ pub(crate) fn fit(disk: &FileDisk, bytes: u64, path: &Path) -> Result<(), Error>
             path.display(),
             disk.size()
         );
-        return Err(Error::target(what));
+        return Err(Error::invalid(what));
     }
     Ok(disk.set_size(bytes)?)
 }
@@ -292,11 +412,35 @@ pub(crate) fn record_path(disk: &Path) -> PathBuf {
     PathBuf::from(path)
 }
 
+/// Where the record of a disk that is no replica is, while it is changed in place.
+fn passing_record_path(disk: &Path) -> PathBuf {
+    let mut path = disk.as_os_str().to_owned();
+    path.push(".restore");
+    PathBuf::from(path)
+}
+
+/// Opens a record, or makes one that says nothing.
+pub(crate) fn open_record(path: &Path) -> Result<FileDisk, Error> {
+    if !exists(path) {
+        return Ok(FileDisk::create_new(path, PROGRESS_BYTES)?);
+    }
+    let record = FileDisk::open(path, true)?;
+    if record.size() == 0 {
+        // Its maker crashed before it had a size.
+        record.set_size(PROGRESS_BYTES)?;
+    }
+    if record.size() != PROGRESS_BYTES {
+        let what = format!("{} is no record of a replica", path.display());
+        return Err(Error::invalid(what));
+    }
+    Ok(record)
+}
+
 pub(crate) fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-fn is_device(path: &Path) -> bool {
+pub(crate) fn is_device(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     path.metadata()
         .is_ok_and(|found| found.file_type().is_block_device())

@@ -123,6 +123,12 @@ impl Committer {
         self.head.manifest.epoch
     }
 
+    /// Whether it could not be learnt if the last commit happened. What it names must stay then.
+    #[must_use]
+    pub const fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
     /// Commits a point.
     ///
     /// 1. creates the next manifest: a crash before leaves layers that nobody names, a crash after
@@ -221,7 +227,9 @@ impl Committer {
             self.in_doubt = false;
         }
         created?;
-        if boundary(self.store.as_ref(), &self.group)?.is_some_and(|boundary| number <= boundary) {
+        // From here on the manifest is there: whatever fails now, it may count.
+        let boundary = boundary(self.store.as_ref(), &self.group)?;
+        if boundary.is_some_and(|boundary| number <= boundary) {
             return Err(self.fenced(number, "was collected before this commit reached it"));
         }
         self.in_doubt = false;
@@ -235,15 +243,21 @@ impl Committer {
     /// Sends the bytes until the name holds them, or is known to hold others.
     fn create_or_learn(&self, number: u64, bytes: &Bytes) -> Result<(), RecoveryError> {
         let key = manifest_key(&self.group, number);
+        // Once a request may still be on its way, no later answer proves that nothing will happen.
+        let mut may_land = false;
         for _ in 0..ATTEMPTS {
             let outcome = self.store.create(&key, std::slice::from_ref(bytes));
             let is_reported = outcome.is_ok();
             if let Err(error) = outcome {
                 let in_doubt = error.kind == StoreErrorKind::AlreadyExists
                     || error.effect == Effect::Unknown && error.kind != StoreErrorKind::NotDurable;
+                if !in_doubt && may_land {
+                    return Err(RecoveryError::store(error.with_effect(Effect::Unknown)));
+                }
                 if !in_doubt {
                     return Err(RecoveryError::store(error));
                 }
+                may_land = true;
             }
             match self.store.read(&key) {
                 Ok(there) if there == *bytes && is_reported => return Ok(()),

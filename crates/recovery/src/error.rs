@@ -8,7 +8,7 @@ use afterimage_storage::StoreError;
 
 /// A point could not be made, found or read.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {kind}")]
+#[error("{}{kind}", prefix(.place, .kind))]
 pub struct RecoveryError {
     /// The object, or the group.
     pub place: String,
@@ -42,6 +42,14 @@ pub enum RecoveryErrorKind {
     /// A limit of the format would be passed.
     #[error("{0}")]
     Limit(String),
+}
+
+/// Errors of the layer below name their place themselves.
+fn prefix(place: &str, kind: &RecoveryErrorKind) -> String {
+    match kind {
+        RecoveryErrorKind::Store(_) => String::new(),
+        _ => format!("{place}: "),
+    }
 }
 
 impl RecoveryError {

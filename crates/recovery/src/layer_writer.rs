@@ -127,23 +127,18 @@ pub fn write_layers(
         .iter()
         .map(|extent| u64::from(extent.sectors) * SECTOR)
         .sum();
-    let runs = runs(needed);
-    let prepare = |run: Option<&Run>| run.map(|run| prepare(run, source, &fates)).transpose();
-    let mut prepared = prepare(runs.first())?;
-    for (index, run) in runs.iter().enumerate() {
-        let frames = prepared.take().unwrap_or_default();
-        writer.written.fetched_bytes += run.stored_bytes();
-        // The next run is fetched, checked and decompressed while this one is written.
-        let (next, placed) = rayon::join(
-            || prepare(runs.get(index + 1)),
-            || writer.place(&run.frames, frames),
-        );
-        placed?;
-        prepared = next?;
+    match writer.write(&runs(needed), source, &fates) {
+        Ok(()) => Ok(writer.written),
+        Err(error) => {
+            // Nobody was told of them, so nobody can name them.
+            for layer in &writer.written.layers {
+                let _left = job
+                    .store
+                    .delete(&layer_key(job.group, layer.epoch, layer.id));
+            }
+            Err(error)
+        }
     }
-    writer.flush_packer()?;
-    writer.seal(true)?;
-    Ok(writer.written)
 }
 
 /// A frame on its way into a layer.
@@ -220,6 +215,29 @@ fn sift(
 }
 
 impl Writer<'_> {
+    fn write(
+        &mut self,
+        runs: &[Run],
+        source: &dyn FrameSource,
+        fates: &Fates,
+    ) -> Result<(), RecoveryError> {
+        let prepare = |run: Option<&Run>| run.map(|run| prepare(run, source, fates)).transpose();
+        let mut prepared = prepare(runs.first())?;
+        for (index, run) in runs.iter().enumerate() {
+            let frames = prepared.take().unwrap_or_default();
+            self.written.fetched_bytes += run.stored_bytes();
+            // The next run is fetched, checked and decompressed while this one is written.
+            let (next, placed) = rayon::join(
+                || prepare(runs.get(index + 1)),
+                || self.place(&run.frames, frames),
+            );
+            placed?;
+            prepared = next?;
+        }
+        self.flush_packer()?;
+        self.seal(true)
+    }
+
     fn place(&mut self, refs: &[FrameRef], frames: Vec<Prepared>) -> Result<(), RecoveryError> {
         for (at, prepared) in refs.iter().zip(frames) {
             match prepared {

@@ -43,6 +43,25 @@ pub trait Disk: Debug + Send + Sync {
     /// does not help.
     fn flush(&self) -> Result<(), DiskError>;
 
+    /// What tells this disk and its content from another: see [`Stamp`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever the disk reports.
+    fn stamp(&self) -> Result<Stamp, DiskError> {
+        Ok(Stamp::default())
+    }
+
+    /// Makes reads that follow come from the disk and not from memory that may not be on it, as after
+    /// a flush that failed in another life.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`flush`](Disk::flush).
+    fn forget_memory(&self) -> Result<(), DiskError> {
+        self.flush()
+    }
+
     /// Writes `pieces` one behind the other from `offset` on.
     ///
     /// # Errors
@@ -67,6 +86,17 @@ pub trait Disk: Debug + Send + Sync {
 }
 
 /// Whether `len` bytes at `offset` are all on a disk of `size` bytes.
+/// What a disk was when somebody knew its content. Where it is the same later, nobody else has
+/// written it; where it differs, somebody may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Which file it is. A device has another one in every process, since nothing tells whether it was
+    /// written in between.
+    pub file: u64,
+    /// Its size and the time of its last change, mixed.
+    pub content: u64,
+}
+
 pub(crate) fn fits(offset: u64, len: u64, size: u64) -> bool {
     offset.checked_add(len).is_some_and(|end| end <= size)
 }

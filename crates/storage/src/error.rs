@@ -181,8 +181,10 @@ pub enum DiskErrorKind {
     NotDurable,
     /// The disk was opened for reading.
     ReadOnly,
-    /// Another process has locked it.
+    /// Another process has locked it, or it is mounted.
     Locked,
+    /// The system does not allow it, or it is no file.
+    Denied,
 }
 
 impl DiskError {
@@ -209,6 +211,11 @@ impl DiskError {
             io::ErrorKind::NotFound => DiskErrorKind::NotFound,
             io::ErrorKind::AlreadyExists => DiskErrorKind::AlreadyExists,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskErrorKind::Full,
+            io::ErrorKind::ResourceBusy => DiskErrorKind::Locked,
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory => DiskErrorKind::Denied,
             _ => DiskErrorKind::Io,
         };
         DiskError::new(operation, name, kind).with_source(error)
@@ -245,6 +252,7 @@ impl fmt::Display for DiskError {
             DiskErrorKind::NotFound => "it does not exist",
             DiskErrorKind::AlreadyExists => "it exists already",
             DiskErrorKind::Locked => "another process is using it",
+            DiskErrorKind::Denied => "the system does not allow it",
             DiskErrorKind::Full => "there is no room left",
             DiskErrorKind::Io => "the disk failed",
             DiskErrorKind::Range => "the range is not on the disk",

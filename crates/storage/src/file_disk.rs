@@ -1,17 +1,23 @@
 //! A disk in a raw file or on a block device.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, Metadata, OpenOptions, TryLockError},
     io::{self, Seek, SeekFrom},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
+use rustix::fs::OFlags;
+
 use crate::{
-    disk::Disk,
+    disk::{Disk, Stamp},
     draft_file::{parent_of, sync_dir},
     error::{DiskError, DiskErrorKind, DiskOperation},
+    nonce::Nonces,
     raw_file::RawFile,
 };
 
@@ -32,10 +38,18 @@ impl FileDisk {
     /// # Errors
     ///
     /// `NotFound` where there is none, and whatever the system reports.
+    ///
+    /// A block device that is written must not be mounted: it is opened for this process alone.
     #[expect(clippy::disallowed_methods, reason = "storage is the crate of files")]
     pub fn open(path: &Path, writable: bool) -> Result<FileDisk, DiskError> {
         let raw = RawFile::new(path.display().to_string(), writable);
-        let opened = OpenOptions::new().read(true).write(writable).open(path);
+        let mut options = OpenOptions::new();
+        options.read(true).write(writable);
+        let is_device = |found: Metadata| found.file_type().is_block_device();
+        if writable && path.metadata().is_ok_and(is_device) {
+            options.custom_flags(OFlags::EXCL.bits().cast_signed());
+        }
+        let opened = options.open(path);
         let measured = opened.and_then(|mut file| {
             // The metadata of a block device do not hold its size, its end does.
             let size = file.seek(SeekFrom::End(0))?;
@@ -111,7 +125,39 @@ fn create_durable(path: &Path, size: u64) -> io::Result<File> {
     Ok(file)
 }
 
+/// Unlike that of any other process.
+fn process_stamp() -> u64 {
+    static STAMP: OnceLock<u64> = OnceLock::new();
+    *STAMP.get_or_init(|| {
+        let [a, b, c, d, e, f, g, h, ..] = Nonces::from_os().next();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    })
+}
+
 impl Disk for FileDisk {
+    fn stamp(&self) -> Result<Stamp, DiskError> {
+        let found = self.file.metadata();
+        let found = found.map_err(|error| self.raw.failed(DiskOperation::Read, error))?;
+        if !found.is_file() {
+            let file = process_stamp() ^ found.rdev();
+            return Ok(Stamp { file, content: 0 });
+        }
+        // The time of the last change of anything, which no tool can put back. Seconds and nanoseconds
+        // in one number: their sum is as good as any other mix.
+        let second = found.ctime().cast_unsigned().wrapping_mul(1_000_000_000);
+        let changed = second.wrapping_add(found.ctime_nsec().cast_unsigned());
+        Ok(Stamp {
+            file: found.ino(),
+            content: changed ^ found.size().rotate_left(24),
+        })
+    }
+
+    fn forget_memory(&self) -> Result<(), DiskError> {
+        self.flush()?;
+        let dropped = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+        dropped.map_err(|error| self.raw.failed(DiskOperation::Read, error.into()))
+    }
+
     fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
     }

@@ -23,7 +23,7 @@ mod remove;
 mod store;
 mod vectored;
 
-pub use disk::Disk;
+pub use disk::{Disk, Stamp};
 pub use draft_disk::DraftDisk;
 pub use error::{
     Cause, DiskError, DiskErrorKind, DiskOperation, Effect, Operation, StoreError, StoreErrorKind,

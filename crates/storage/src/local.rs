@@ -117,7 +117,14 @@ impl LocalStore {
 
     fn read_part(&self, key: &Key, part: &Part) -> Result<Contents, StoreError> {
         let read = self.shared.files.read(&self.shared.path(key), part);
-        read.map_err(|error| failure(Operation::Read, key, Effect::None, error))
+        read.map_err(|error| {
+            failure(
+                Operation::Read,
+                self.shared.path(key).display(),
+                Effect::None,
+                error,
+            )
+        })
     }
 }
 
@@ -147,7 +154,14 @@ impl Store for LocalStore {
 
     fn size(&self, key: &Key) -> Result<u64, StoreError> {
         let size = self.shared.files.size(&self.shared.path(key));
-        size.map_err(|error| failure(Operation::Size, key, Effect::None, error))
+        size.map_err(|error| {
+            failure(
+                Operation::Size,
+                self.shared.path(key).display(),
+                Effect::None,
+                error,
+            )
+        })
     }
 
     fn list(
@@ -166,7 +180,12 @@ impl Store for LocalStore {
         match self.shared.files.unlink(&self.shared.path(key)) {
             Ok(()) => Ok(()),
             Err(error) if is_missing(&error) => Ok(()),
-            Err(error) => Err(failure(Operation::Delete, key, Effect::Unknown, error)),
+            Err(error) => Err(failure(
+                Operation::Delete,
+                self.shared.path(key).display(),
+                Effect::Unknown,
+                error,
+            )),
         }
     }
 
@@ -254,7 +273,12 @@ impl Shared {
                     // Deleted since the directory was read.
                     Err(error) if is_missing(&error) => {}
                     Err(error) => {
-                        return Err(failure(Operation::List, key, Effect::None, error));
+                        return Err(failure(
+                            Operation::List,
+                            self.path(&key).display(),
+                            Effect::None,
+                            error,
+                        ));
                     }
                 }
             }
@@ -268,7 +292,14 @@ impl Shared {
         let listed = match self.files.list(&self.path(prefix)) {
             Ok(listed) => listed,
             Err(error) if is_missing(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(failure(operation, prefix, Effect::None, error)),
+            Err(error) => {
+                return Err(failure(
+                    operation,
+                    self.path(prefix).display(),
+                    Effect::None,
+                    error,
+                ));
+            }
         };
         // What is no part of a key, such as a draft, is not ours.
         let ours = listed
@@ -306,7 +337,7 @@ impl Shared {
 
     /// An error of any step of a create that is not a sync.
     fn create_failed(&self, key: &Key, effect: Effect, error: io::Error) -> StoreError {
-        let mut failure = failure(Operation::Create, key, effect, error);
+        let mut failure = failure(Operation::Create, self.path(key).display(), effect, error);
         // It is a directory that is missing, not the object.
         if failure.kind == StoreErrorKind::NotFound {
             failure.kind = StoreErrorKind::Unavailable;
@@ -392,7 +423,10 @@ impl LocalUpload {
         })?;
         self.draft.link(&shared.path(key)).map_err(|error| {
             let effect = match error.kind() {
-                io::ErrorKind::AlreadyExists => Effect::None,
+                // What has no room for a name has not got one.
+                io::ErrorKind::AlreadyExists
+                | io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded => Effect::None,
                 _ => Effect::Unknown,
             };
             shared.create_failed(key, effect, error)

@@ -205,8 +205,10 @@ impl Applier<'_> {
 
     fn check_running(&self) -> Result<(), TargetError> {
         if self.stop.load(Ordering::Relaxed) {
-            let what = "stopped before it was done".to_owned();
-            return Err(TargetError::unfit("the disk".to_owned(), what));
+            return Err(TargetError {
+                place: "the disk".to_owned(),
+                kind: TargetErrorKind::Stopped,
+            });
         }
         Ok(())
     }

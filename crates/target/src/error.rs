@@ -6,7 +6,7 @@ use afterimage_storage::{DiskError, StoreError};
 
 /// A disk could not be brought to a point.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {kind}")]
+#[error("{}{kind}", prefix(.place, .kind))]
 pub struct TargetError {
     /// The disk or the object.
     pub place: String,
@@ -28,9 +28,20 @@ pub enum TargetErrorKind {
     /// A layer is damaged.
     #[error("{0}")]
     Corrupt(#[source] DecodeError),
+    /// It was told to stop.
+    #[error("stopped before it was done")]
+    Stopped,
     /// The disk is not what it should be.
     #[error("{0}")]
     Unfit(String),
+}
+
+/// Errors of the layer below name their place themselves.
+fn prefix(place: &str, kind: &TargetErrorKind) -> String {
+    match kind {
+        TargetErrorKind::Store(_) | TargetErrorKind::Disk(_) => String::new(),
+        _ => format!("{place}: "),
+    }
 }
 
 impl TargetError {

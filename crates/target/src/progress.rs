@@ -11,7 +11,9 @@
 //!     32    16  at cut     that point's cut
 //!     48     8  to         id of the point it moves to
 //!     56    16  to cut     that point's cut
-//!     72     -  group      name behind its one-byte length
+//!     72     8  file       which file the disk was then
+//!     80     8  content    its size and the time of its last change then, mixed
+//!     88     -  group      name behind its one-byte length
 //!      -     -  disk       name behind its one-byte length
 //!      -    32  digest     BLAKE3 of all bytes before it
 //! ```
@@ -21,7 +23,7 @@ use afterimage_changelog::{
     limits::NUMBER_MAX,
     wire::{Put, Take},
 };
-use afterimage_storage::{Disk, DiskError};
+use afterimage_storage::{Disk, DiskError, Stamp};
 
 const MAGIC: [u8; 8] = *b"AFTRREP\0";
 const VERSION: u8 = 1;
@@ -69,6 +71,10 @@ pub struct Progress<'a> {
     name: Name,
     counter: u64,
     standing: Option<Standing>,
+    /// What the disk was when that was recorded.
+    stamp: Stamp,
+    /// Whether the record is of this disk of this group.
+    is_ours: bool,
 }
 
 impl<'a> Progress<'a> {
@@ -87,17 +93,21 @@ impl<'a> Progress<'a> {
             name: name.clone(),
             counter: 0,
             standing: None,
+            stamp: Stamp::default(),
+            is_ours: false,
         };
         for place in [0, 1] {
             let mut slot = [0; SLOT_USED_BYTES];
             disk.read_at(place * SLOT_BYTES, &mut slot)?;
             // One at the other's place would have the next record written over the one that counts.
-            if let Ok((counter, standing)) = progress.decode(&slot)
+            if let Ok((counter, standing, stamp)) = progress.decode(&slot)
                 && counter % 2 == place
                 && counter > progress.counter
             {
                 progress.counter = counter;
                 progress.standing = Some(standing);
+                progress.stamp = stamp;
+                progress.is_ours = true;
             }
         }
         Ok(progress)
@@ -107,6 +117,23 @@ impl<'a> Progress<'a> {
     #[must_use]
     pub const fn standing(&self) -> Option<Standing> {
         self.standing
+    }
+
+    /// What the disk was when its standing was recorded.
+    #[must_use]
+    pub const fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Whether the record is one of this disk of this group, whatever it says.
+    #[must_use]
+    pub const fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
+    /// Believes the record no more: the disk is not what it was.
+    pub const fn distrust(&mut self) {
+        self.standing = None;
     }
 
     /// Records where the disk stands, durably, in both slots, so that what one of them says stays
@@ -121,22 +148,24 @@ impl<'a> Progress<'a> {
     /// # Errors
     ///
     /// The disk failed; the old record or the new one counts then.
-    pub fn record(&mut self, standing: Standing) -> Result<(), DiskError> {
-        self.record_once(standing)?;
-        self.record_once(standing)
+    pub fn record(&mut self, standing: Standing, stamp: Stamp) -> Result<(), DiskError> {
+        self.record_once(standing, stamp)?;
+        self.record_once(standing, stamp)
     }
 
-    fn record_once(&mut self, standing: Standing) -> Result<(), DiskError> {
+    fn record_once(&mut self, standing: Standing, stamp: Stamp) -> Result<(), DiskError> {
         let counter = self.counter + 1;
-        let bytes = self.encode(counter, standing);
+        let bytes = self.encode(counter, standing, stamp);
         self.disk.write_at(counter % 2 * SLOT_BYTES, &bytes)?;
         self.disk.flush()?;
         self.counter = counter;
         self.standing = Some(standing);
+        self.stamp = stamp;
+        self.is_ours = true;
         Ok(())
     }
 
-    fn encode(&self, counter: u64, standing: Standing) -> [u8; SLOT_USED_BYTES] {
+    fn encode(&self, counter: u64, standing: Standing, stamp: Stamp) -> [u8; SLOT_USED_BYTES] {
         let (state, at, to) = match standing {
             Standing::At(at) => (1, at, Stand::default()),
             Standing::Moving { from, to } => (2, from, to),
@@ -152,6 +181,8 @@ impl<'a> Progress<'a> {
             out.u64(stand.id);
             out.bytes(&stand.cut.0);
         }
+        out.u64(stamp.file);
+        out.u64(stamp.content);
         out.text(self.group.as_str());
         out.text(self.name.as_str());
         let digest = Digest::of(&out.0);
@@ -162,7 +193,7 @@ impl<'a> Progress<'a> {
         slot
     }
 
-    fn decode(&self, slot: &[u8]) -> Result<(u64, Standing), DecodeError> {
+    fn decode(&self, slot: &[u8]) -> Result<(u64, Standing, Stamp), DecodeError> {
         let mut input = Take::new(PART, slot);
         if input.array()? != MAGIC {
             return Err(input.error(Fault::Magic));
@@ -189,6 +220,10 @@ impl<'a> Progress<'a> {
             3 => Standing::Rebuilding { to },
             _ => return Err(input.error(Fault::Field("a replica's state"))),
         };
+        let stamp = Stamp {
+            file: input.u64()?,
+            content: input.u64()?,
+        };
         let (group, name) = (input.name()?, input.name()?);
         let covered = slot.len() - input.left();
         let digest = Digest(input.array()?);
@@ -198,6 +233,6 @@ impl<'a> Progress<'a> {
         if (&group, &name) != (&self.group, &self.name) {
             return Err(input.error(Fault::Field("a replica's owner")));
         }
-        Ok((counter, standing))
+        Ok((counter, standing, stamp))
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use afterimage_changelog::{Name, SECTOR};
 use afterimage_coalesce::Extent;
 use afterimage_fetch::{FetchError, FrameSource};
-use afterimage_storage::Disk;
+use afterimage_storage::{Disk, Stamp};
 
 use crate::{
     applier::{Applied, Applier, Mode},
@@ -58,7 +58,8 @@ enum Way {
 }
 
 impl<'a> Replica<'a> {
-    /// Opens a replica by its record.
+    /// Opens a replica by its record. Where somebody else wrote the disk since, or it is another one,
+    /// nothing is known of its content.
     ///
     /// # Errors
     ///
@@ -69,7 +70,17 @@ impl<'a> Replica<'a> {
         group: &Name,
         name: &Name,
     ) -> Result<Replica<'a>, TargetError> {
-        let progress = Progress::load(record, group, name)?;
+        let mut progress = Progress::load(record, group, name)?;
+        let (then, now) = (progress.stamp(), disk.stamp()?);
+        let is_same = match progress.standing() {
+            Some(Standing::At(_)) => then == now,
+            // While it was on its way it changed, but it is still the same file.
+            Some(Standing::Moving { .. }) => then.file == now.file,
+            Some(Standing::Rebuilding { .. }) | None => true,
+        };
+        if !is_same {
+            progress.distrust();
+        }
         Ok(Replica { disk, progress })
     }
 
@@ -77,6 +88,29 @@ impl<'a> Replica<'a> {
     #[must_use]
     pub const fn standing(&self) -> Option<Standing> {
         self.progress.standing()
+    }
+
+    /// Whether the record is one of this disk of this group, whatever it says.
+    #[must_use]
+    pub const fn is_ours(&self) -> bool {
+        self.progress.is_ours()
+    }
+
+    /// Records that the disk is what it is now, after its size was changed with nothing else.
+    ///
+    /// # Errors
+    ///
+    /// The record could not be written.
+    pub fn restamp(&mut self) -> Result<(), TargetError> {
+        match self.standing() {
+            Some(standing) => self.record(standing),
+            None => Ok(()),
+        }
+    }
+
+    fn record(&mut self, standing: Standing) -> Result<(), TargetError> {
+        let stamp = self.disk.stamp()?;
+        Ok(self.progress.record(standing, stamp)?)
     }
 
     /// Makes what the record of a disk says void, durably: before the disk is made anew.
@@ -87,7 +121,7 @@ impl<'a> Replica<'a> {
     pub fn forget(record: &dyn Disk, group: &Name, name: &Name) -> Result<(), TargetError> {
         let to = Stand::default();
         let mut progress = Progress::load(record, group, name)?;
-        Ok(progress.record(Standing::Rebuilding { to })?)
+        Ok(progress.record(Standing::Rebuilding { to }, Stamp::default())?)
     }
 
     /// Takes a disk that was just created, and holds zeroes throughout, as a replica.
@@ -96,7 +130,7 @@ impl<'a> Replica<'a> {
     ///
     /// The record could not be written.
     pub fn adopt_blank(&mut self) -> Result<(), TargetError> {
-        Ok(self.progress.record(Standing::At(Stand::default()))?)
+        self.record(Standing::At(Stand::default()))
     }
 
     /// Takes a disk that someone says is a point as one.
@@ -105,7 +139,7 @@ impl<'a> Replica<'a> {
     ///
     /// The record could not be written.
     pub fn adopt(&mut self, stand: Stand) -> Result<(), TargetError> {
-        Ok(self.progress.record(Standing::At(stand))?)
+        self.record(Standing::At(stand))
     }
 
     /// Makes the first `sectors` sectors of the disk those of the point `to`, forward or backward,
@@ -132,7 +166,7 @@ impl<'a> Replica<'a> {
         let Some(intent) = intent else {
             return Ok(Applied::default());
         };
-        self.progress.record(intent)?;
+        self.record(intent)?;
         let target = source.layers_up_to(to).unwrap_or_default();
         let all = 0..sectors.max(self.disk.size() / SECTOR);
         let whole = || -> Result<_, TargetError> {
@@ -158,10 +192,13 @@ impl<'a> Replica<'a> {
                 let areas = source.extents(layers, all.clone())?;
                 applier(Mode::Overwrite).apply(Areas::new(areas, whole()?))?
             }
-            Way::Whole => applier(Mode::Compare).apply(whole()?)?,
+            Way::Whole => {
+                self.disk.forget_memory()?;
+                applier(Mode::Compare).apply(whole()?)?
+            }
         };
         self.disk.flush()?;
-        self.progress.record(Standing::At(to))?;
+        self.record(Standing::At(to))?;
         Ok(applied)
     }
 

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use afterimage_changelog::{Name, ObjectId};
-use afterimage_storage::{Disk, MemoryDisk};
+use afterimage_storage::{Disk, MemoryDisk, Stamp};
 use afterimage_target::{Progress, Stand, Standing, progress::PROGRESS_BYTES};
 
 const PROGRESS: &str = include_str!("../golden/progress.hex");
@@ -35,12 +35,20 @@ fn standing() -> Standing {
     }
 }
 
+/// What the disk was then.
+const fn stamp() -> Stamp {
+    Stamp {
+        file: 0x93,
+        content: 0x94,
+    }
+}
+
 #[test]
 fn the_bytes_of_a_replicas_record_do_not_move() {
     let golden = bytes_of(PROGRESS);
     let disk = MemoryDisk::new(PROGRESS_BYTES);
     let mut progress = Progress::load(&disk, &name("shop"), &name("root")).unwrap();
-    progress.record(standing()).unwrap();
+    progress.record(standing(), stamp()).unwrap();
     let slot = disk.content()[..512].to_vec();
     assert_eq!(slot[..golden.len()], golden);
     assert!(slot[golden.len()..].iter().all(|&byte| byte == 0));
@@ -52,4 +60,5 @@ fn the_golden_record_is_read() {
     disk.write_at(0, &bytes_of(PROGRESS)).unwrap();
     let progress = Progress::load(&disk, &name("shop"), &name("root")).unwrap();
     assert_eq!(progress.standing(), Some(standing()));
+    assert_eq!(progress.stamp(), stamp());
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use afterimage_changelog::{Name, ObjectId};
-use afterimage_storage::{Disk, MemoryDisk};
+use afterimage_storage::{Disk, MemoryDisk, Stamp};
 use afterimage_target::{Progress, Stand, Standing, progress::PROGRESS_BYTES};
 
 fn name(text: &str) -> Name {
@@ -23,8 +23,12 @@ fn a_disk_on_its_way_is_not_taken_for_one_that_stands() {
     let record = MemoryDisk::new(PROGRESS_BYTES);
     let (group, disk) = (name("shop"), name("root"));
     let mut progress = Progress::load(&record, &group, &disk).unwrap();
-    progress.record(Standing::At(from)).unwrap();
-    progress.record(Standing::Moving { from, to }).unwrap();
+    progress
+        .record(Standing::At(from), Stamp::default())
+        .unwrap();
+    progress
+        .record(Standing::Moving { from, to }, Stamp::default())
+        .unwrap();
     for slot in [0, 4096] {
         let mut counter = [0];
         record.read_at(slot + 16, &mut counter).unwrap();

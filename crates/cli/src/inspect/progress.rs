@@ -35,6 +35,8 @@ struct Slot {
     state: &'static str,
     at: (u64, ObjectId),
     to: (u64, ObjectId),
+    file: u64,
+    content: u64,
     group: Name,
     disk: Name,
 }
@@ -66,7 +68,8 @@ pub(super) fn describe(object: &Object) -> Result<Report, InspectErrorKind> {
 }
 
 const SLOT_COLUMNS: &[&str] = &[
-    "offset", "counter", "state", "at", "at_cut", "to", "to_cut", "group", "disk",
+    "offset", "counter", "state", "at", "at_cut", "to", "to_cut", "file", "content", "group",
+    "disk",
 ];
 
 fn cells(slot: &Slot) -> Vec<Cell> {
@@ -78,6 +81,8 @@ fn cells(slot: &Slot) -> Vec<Cell> {
         Cell::text(&slot.at.1),
         Cell::Number(slot.to.0),
         Cell::text(&slot.to.1),
+        Cell::Number(slot.file),
+        Cell::Number(slot.content),
         Cell::text(&slot.group),
         Cell::text(&slot.disk),
     ]
@@ -104,6 +109,7 @@ fn decode(offset: u64, bytes: &Bytes) -> Result<Slot, DecodeError> {
     let counter = input.u64()?;
     let at = (input.u64()?, ObjectId(input.array()?));
     let to = (input.u64()?, ObjectId(input.array()?));
+    let (file, content) = (input.u64()?, input.u64()?);
     let (group, disk) = (input.name()?, input.name()?);
     let covered = bytes.len() - input.left();
     let digest = Digest(input.array()?);
@@ -116,6 +122,8 @@ fn decode(offset: u64, bytes: &Bytes) -> Result<Slot, DecodeError> {
         state,
         at,
         to,
+        file,
+        content,
         group,
         disk,
     })

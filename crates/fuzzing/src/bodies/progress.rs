@@ -66,11 +66,17 @@ fn check(disk: &MemoryDisk) {
     let torn = Torn(MemoryDisk::from(disk.content()));
     let mut found = Progress::load(&torn, &group, &name).expect("memory does not fail");
     let before = found.standing();
-    assert!(found.record(standing).is_err());
+    assert!(
+        found
+            .record(standing, afterimage_storage::Stamp::default())
+            .is_err()
+    );
     assert_eq!(load(&torn.0), before);
 
     let mut found = Progress::load(disk, &group, &name).expect("memory does not fail");
-    found.record(standing).expect("memory does not fail");
+    found
+        .record(standing, afterimage_storage::Stamp::default())
+        .expect("memory does not fail");
     assert_eq!(load(disk), Some(standing));
     for slot in [0, SLOT_BYTES] {
         let mut content = disk.content();

@@ -263,7 +263,7 @@ pub(crate) const SLOT_BYTES: usize = 4096;
 /// Bytes of a slot that are written.
 pub(crate) const SLOT_USED_BYTES: usize = 512;
 /// Where the digest of a slot of `shop` and `root` ends.
-pub(crate) const SLOT_DIGEST_END: usize = 72 + 5 + 5 + 32;
+pub(crate) const SLOT_DIGEST_END: usize = 88 + 5 + 5 + 32;
 
 /// The two standings of the record, the older one first.
 pub(crate) fn standings() -> (Standing, Standing) {
@@ -283,8 +283,12 @@ pub(crate) fn record() -> Bytes {
     let disk = MemoryDisk::new(PROGRESS_BYTES);
     let mut progress = Progress::load(&disk, &name("shop"), &name("root")).unwrap();
     let (older, newer) = standings();
-    progress.record(older).unwrap();
-    progress.record(newer).unwrap();
+    progress
+        .record(older, afterimage_storage::Stamp::default())
+        .unwrap();
+    progress
+        .record(newer, afterimage_storage::Stamp::default())
+        .unwrap();
     Bytes::from(disk.content())
 }
 
