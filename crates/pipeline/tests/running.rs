@@ -38,9 +38,13 @@ impl Source {
     }
 
     fn on(cache: Arc<dyn Store>, stream: &str) -> Source {
+        Source::of(cache, "shop", stream)
+    }
+
+    fn of(cache: Arc<dyn Store>, group: &str, stream: &str) -> Source {
         let nonces = Arc::new(Nonces::from_os());
         let options = WriterOptions {
-            group: name("shop"),
+            group: name(group),
             stream: name(stream),
             disks: vec![Disk::new(name("root"), 1 << 20, SectorSize::B512).unwrap()],
             limits: SegmentLimits::default(),
@@ -109,11 +113,15 @@ fn what_arrives_while_it_runs_becomes_points_until_it_is_stopped() {
     assert_eq!(first_byte(&target, &PointSelector::Latest, 2), 33);
 }
 
-/// A store that does not answer the first few creates of manifests.
-#[derive(Debug)]
+/// A store that does not answer the first few creates of manifests, or the question for the boundary
+/// right after one of them.
+#[derive(Debug, Default)]
 struct Flaky {
     inner: MemoryStore,
     refusals: AtomicU32,
+    /// One more than the manifests that are still created before a boundary cannot be listed once;
+    /// 0: never.
+    boundary_after: AtomicU32,
 }
 
 impl Store for Flaky {
@@ -127,6 +135,12 @@ impl Store for Flaky {
         {
             let kind = StoreErrorKind::Unavailable;
             return Err(StoreError::new(Operation::Create, key, kind));
+        }
+        if key.as_str().contains("manifest") {
+            let step = |left: u32| (left > 1).then(|| left - 1);
+            let _counted =
+                self.boundary_after
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step);
         }
         self.inner.create(key, body)
     }
@@ -151,6 +165,15 @@ impl Store for Flaky {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
+        if prefix.as_str().contains("boundary")
+            && self
+                .boundary_after
+                .compare_exchange(1, 0, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        {
+            let kind = StoreErrorKind::Unavailable;
+            return Err(StoreError::new(Operation::List, prefix, kind));
+        }
         self.inner.list(prefix, after, limit)
     }
     fn delete(&self, key: &Key) -> Result<(), StoreError> {
@@ -165,10 +188,7 @@ impl Store for Flaky {
 fn a_store_that_does_not_answer_is_waited_for_and_leaves_no_litter() {
     let mut source = Source::new("main");
     source.step(1, 11, "first");
-    let flaky = Arc::new(Flaky {
-        inner: MemoryStore::new(),
-        refusals: AtomicU32::new(0),
-    });
+    let flaky = Arc::new(Flaky::default());
     let target: Arc<dyn Store> = Arc::clone(&flaky) as Arc<dyn Store>;
     let build = || {
         Pipeline::builder(name("shop"), Arc::clone(&source.cache), Arc::clone(&target))
@@ -265,4 +285,83 @@ fn two_streams_in_a_group_are_refused_rather_than_cut_at_two_instants() {
     let error = pipeline.run_once(&mut |_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("one, two"), "{error}");
+}
+
+/// The manifest is there and read back, and only then the store stops answering: the point may count,
+/// so the layers that it names must stay. They were once deleted, as those of a commit that failed.
+#[test]
+fn a_commit_that_may_count_keeps_its_layers() {
+    let mut source = Source::new("main");
+    source.step(1, 11, "first");
+    source.step(2, 22, "second");
+    let flaky = Arc::new(Flaky::default());
+    let target: Arc<dyn Store> = Arc::clone(&flaky) as Arc<dyn Store>;
+    let run = || {
+        Pipeline::builder(name("shop"), Arc::clone(&source.cache), Arc::clone(&target))
+            .build()
+            .unwrap()
+            .run_once(&mut |_| ())
+    };
+    // The fence, then the first point.
+    flaky.boundary_after.store(3, Ordering::SeqCst);
+    assert_eq!(run().unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(
+        flaky.boundary_after.load(Ordering::SeqCst),
+        0,
+        "it was asked for"
+    );
+    assert_eq!(run().unwrap().points, 1);
+    assert_eq!(
+        first_byte(&target, &PointSelector::Name("first".into()), 1),
+        11
+    );
+    assert_eq!(first_byte(&target, &PointSelector::Latest, 2), 22);
+}
+
+/// The numbers a stale agent goes on with may be free again because they were covered and deleted.
+#[test]
+fn a_stale_agent_is_fenced_although_its_number_is_free_again() {
+    let mut stale = Source::new("main");
+    stale.step(1, 11, "first");
+    let mut fresh = Source::on(Arc::clone(&stale.cache), "main");
+    for round in 0..3 {
+        fresh.step(2, round + 1, "fresh");
+    }
+    let target: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let pipeline = Pipeline::builder(name("shop"), Arc::clone(&stale.cache), Arc::clone(&target));
+    pipeline.build().unwrap().run_once(&mut |_| ()).unwrap();
+    stale.writer.write(0, 1, &[99; 512], Timestamp(2)).unwrap();
+    let error = afterimage::Error::from(stale.writer.seal().unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+}
+
+#[test]
+fn a_replica_of_one_group_is_not_taken_by_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let replica = ReplicaSpec {
+        disk: name("root"),
+        path: dir.path().join("root.raw"),
+        record: None,
+        take_over: false,
+    };
+    let mut source = Source::new("main");
+    source.step(1, 11, "first");
+    let run = |group: &str, source: &Source, replica: ReplicaSpec| {
+        let target: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        Pipeline::builder(name(group), Arc::clone(&source.cache), target)
+            .replica(replica)
+            .build()
+            .unwrap()
+            .run_once(&mut |_| ())
+    };
+    run("shop", &source, replica.clone()).unwrap();
+    let mut other = Source::of(Arc::new(MemoryStore::new()), "mart", "main");
+    other.step(1, 22, "other");
+    let refusal = run("mart", &other, replica.clone()).unwrap_err();
+    assert_eq!(refusal.kind(), ErrorKind::Invalid, "{refusal}");
+    let take_over = ReplicaSpec {
+        take_over: true,
+        ..replica
+    };
+    run("mart", &other, take_over).unwrap();
 }
