@@ -422,11 +422,14 @@ impl LocalUpload {
             }
         })?;
         self.draft.link(&shared.path(key)).map_err(|error| {
+            // Nothing lands late here: a name that is not there now will not be.
+            let is_absent = || {
+                let there = shared.files.size(&shared.path(key));
+                there.is_err_and(|error| is_missing(&error))
+            };
             let effect = match error.kind() {
-                // What has no room for a name has not got one.
-                io::ErrorKind::AlreadyExists
-                | io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded => Effect::None,
+                io::ErrorKind::AlreadyExists => Effect::None,
+                _ if is_absent() => Effect::None,
                 _ => Effect::Unknown,
             };
             shared.create_failed(key, effect, error)
