@@ -11,7 +11,7 @@ use afterimage_cache::{Segment, StreamReader, streams};
 use afterimage_changelog::{Epoch, Name};
 use afterimage_recovery::load_head;
 use afterimage_storage::{Nonces, Store};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select};
 
 use crate::{
     clock::{Clock, system_clock},
@@ -364,15 +364,21 @@ impl Pipeline {
     ) -> Result<(), Error> {
         let mut since = now();
         let mut failing = Failing::default();
+        let silence = never();
+        let mut hear = &told;
         // Replicas may lag behind from an earlier run.
         wake_up(&wake);
         loop {
             let read = select! {
                 recv(segments) -> read => read,
-                recv(told) -> event => {
-                    if let Ok(event) = event {
-                        failing.note(&event);
-                        watch(event);
+                recv(hear) -> event => {
+                    match event {
+                        Ok(event) => {
+                            failing.note(&event);
+                            watch(event);
+                        }
+                        // Nobody speaks any more; to listen on would be to spin.
+                        Err(_) => hear = &silence,
                     }
                     continue;
                 }
