@@ -63,7 +63,7 @@ impl ErrorKind {
         match self {
             ErrorKind::Invalid => "correct the call",
             ErrorKind::Unavailable => "nothing is lost; try again, or make room",
-            ErrorKind::Gap => "points made before stay usable; resynchronise the stream",
+            ErrorKind::Gap => "points made before stay usable; begin a new group from a fresh copy",
             ErrorKind::Corrupt => "keep the object and fetch another copy of it",
             ErrorKind::Target => "look at the disk that was being written",
             ErrorKind::Fenced => "stop this worker; another one goes on",
