@@ -85,7 +85,7 @@ impl ReplicaSpec {
         let foreign = || {
             Error::invalid(format!(
                 "{} exists and is no replica of disk {} of group {group} (see {}); name another \
-                 path, or allow it to be taken over",
+                 path, or allow it to be taken over (--take-over)",
                 self.path.display(),
                 self.disk,
                 path.display()
