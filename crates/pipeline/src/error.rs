@@ -101,16 +101,6 @@ impl Error {
         }
     }
 
-    /// A disk that cannot be written as it is.
-    #[must_use]
-    pub fn target(message: impl Into<String>) -> Error {
-        Error {
-            kind: ErrorKind::Target,
-            message: message.into(),
-            source: None,
-        }
-    }
-
     /// The same error once more, without its causes.
     pub(crate) fn again(&self) -> Error {
         let cause = self

@@ -295,22 +295,7 @@ impl Ingest {
         self.partial_records += self.gather.records;
         self.partial_source_bytes += self.gather.source_bytes;
         self.gather.clear();
-        let WrittenLayers {
-            layers,
-            changed_bytes,
-            passed_frames,
-            passed_bytes,
-            repacked_frames,
-            repacked_bytes,
-            fetched_bytes,
-        } = written;
-        self.partial.layers.extend(layers);
-        self.partial.changed_bytes += changed_bytes;
-        self.partial.passed_frames += passed_frames;
-        self.partial.passed_bytes += passed_bytes;
-        self.partial.repacked_frames += repacked_frames;
-        self.partial.repacked_bytes += repacked_bytes;
-        self.partial.fetched_bytes += fetched_bytes;
+        self.partial.add(written);
         Ok(())
     }
 

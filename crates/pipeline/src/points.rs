@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use afterimage_changelog::{Name, Timestamp};
+use afterimage_changelog::{Disk, Name, Timestamp};
 use afterimage_recovery::{
     Manifest, Point, PointReader, Sample, Verified, chain::check_chain, load_head, verify_layer,
 };
@@ -81,6 +81,20 @@ impl Points {
             ),
         };
         found.ok_or_else(|| Error::invalid(format!("group {}: {what}", self.manifest.group)))
+    }
+
+    /// One of the disks of a point.
+    ///
+    /// # Errors
+    ///
+    /// There is no such point, or it has no disk of this name.
+    pub fn disk(&self, id: u64, name: &Name) -> Result<&Disk, Error> {
+        let disks = self.manifest.disks(self.find(&PointSelector::Id(id))?);
+        disks.iter().find(|disk| disk.name == *name).ok_or_else(|| {
+            let known: Vec<&str> = disks.iter().map(|disk| disk.name.as_str()).collect();
+            let known = known.join(", ");
+            Error::invalid(format!("point {id} has no disk {name}; it has {known}"))
+        })
     }
 
     /// Opens a point for reading.

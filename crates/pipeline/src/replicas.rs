@@ -126,17 +126,7 @@ impl ReplicaSpec {
         let Some(point) = points.list().last() else {
             return Ok(None);
         };
-        let mut geometry = points.manifest().disks(point).iter();
-        let Some(geometry) = geometry.find(|disk| disk.name == self.disk) else {
-            let known = points.manifest().disks(point).iter();
-            let known: Vec<&str> = known.map(|disk| disk.name.as_str()).collect();
-            let what = format!(
-                "the group has no disk {}; it has {}",
-                self.disk,
-                known.join(", ")
-            );
-            return Err(Error::invalid(what));
-        };
+        let geometry = points.disk(point.id, &self.disk)?;
         let group = &points.manifest().group;
         let OpenReplica { spec, disk, record } = match open {
             Some(open) => open,

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::AtomicU64,
 };
 
-use afterimage_changelog::{Disk as Geometry, Name, SECTOR};
+use afterimage_changelog::{Name, SECTOR};
 use afterimage_recovery::PointReader;
 use afterimage_storage::{Disk, DraftDisk, FileDisk};
 use afterimage_target::{
@@ -136,15 +136,9 @@ impl Restore {
     }
 
     fn restored(&self, points: &Points, id: u64, applied: Applied) -> Result<Restored, Error> {
-        let point = points.find(&PointSelector::Id(id))?;
-        let disks = points.manifest().disks(point).iter();
-        let disk_bytes = disks
-            .filter(|disk| disk.name == self.disk)
-            .map(Geometry::bytes)
-            .sum();
         Ok(Restored {
             point: id,
-            disk_bytes,
+            disk_bytes: points.disk(id, &self.disk)?.bytes(),
             applied,
         })
     }
@@ -166,15 +160,7 @@ impl Restore {
             Some(standing) => points.find(standing)?.id,
             None => id,
         };
-        let size = |id| -> Result<u64, Error> {
-            let point = points.find(&PointSelector::Id(id))?;
-            let mut disks = points.manifest().disks(point).iter();
-            let found = disks.find(|known| known.name == self.disk);
-            found
-                .map(Geometry::bytes)
-                .ok_or_else(|| Error::invalid(format!("point {id} has no disk {}", self.disk)))
-        };
-        let expected = size(before)?;
+        let expected = points.disk(before, &self.disk)?.bytes();
         if disk.size() == expected {
             return Ok(());
         }
@@ -329,12 +315,8 @@ pub(crate) fn advance(
     progress: &RestoreProgress,
     stop: &Stop,
 ) -> Result<Applied, Error> {
-    let to = points.find(&PointSelector::Id(id))?.clone();
-    let geometry = points.manifest().disks(&to);
-    let geometry = geometry.iter().find(|disk| disk.name == *name);
-    let sectors = geometry
-        .map(|disk| disk.sectors)
-        .ok_or_else(|| Error::invalid(format!("point {id} has no disk {name}")))?;
+    let cut_of_point = points.find(&PointSelector::Id(id))?.cut;
+    let sectors = points.disk(id, name)?.sectors;
     fit(disk, sectors * SECTOR, path)?;
     let stands: Vec<Stand> = match replica.standing() {
         Some(Standing::At(at)) => vec![at],
@@ -353,12 +335,14 @@ pub(crate) fn advance(
         point: &reader,
         disk: name,
     };
-    let stand = Stand { id, cut: to.cut };
+    let stand = Stand {
+        id,
+        cut: cut_of_point,
+    };
     set(&progress.total_bytes, sectors * SECTOR);
     let applied = replica.advance(&source, stand, sectors, &progress.done_bytes, stop.flag())?;
     // Only now: until it stands there, what lies beyond the end may still be needed.
-    if disk.size() > sectors * SECTOR && !is_device(path) {
-        cut(disk, sectors * SECTOR, path)?;
+    if cut(disk, sectors * SECTOR, path)? {
         disk.flush()?;
         replica.restamp()?;
     }
@@ -397,25 +381,28 @@ pub(crate) fn fit(disk: &FileDisk, bytes: u64, path: &Path) -> Result<(), Error>
     Ok(disk.set_size(bytes)?)
 }
 
-/// Makes a file no larger than the disk.
-fn cut(disk: &FileDisk, bytes: u64, path: &Path) -> Result<(), Error> {
-    if disk.size() > bytes && !is_device(path) {
+/// Makes a file no larger than the disk; says whether it was.
+fn cut(disk: &FileDisk, bytes: u64, path: &Path) -> Result<bool, Error> {
+    let is_larger = disk.size() > bytes && !is_device(path);
+    if is_larger {
         disk.set_size(bytes)?;
     }
-    Ok(())
+    Ok(is_larger)
 }
 
 /// Where the record of a replica file is.
 pub(crate) fn record_path(disk: &Path) -> PathBuf {
-    let mut path = disk.as_os_str().to_owned();
-    path.push(".progress");
-    PathBuf::from(path)
+    beside(disk, ".progress")
 }
 
 /// Where the record of a disk that is no replica is, while it is changed in place.
 fn passing_record_path(disk: &Path) -> PathBuf {
+    beside(disk, ".restore")
+}
+
+fn beside(disk: &Path, ending: &str) -> PathBuf {
     let mut path = disk.as_os_str().to_owned();
-    path.push(".restore");
+    path.push(ending);
     PathBuf::from(path)
 }
 

@@ -62,6 +62,28 @@ pub struct WrittenLayers {
     pub fetched_bytes: u64,
 }
 
+impl WrittenLayers {
+    /// Adds the layers of a later part of the same interval, which lie above these.
+    pub fn add(&mut self, later: WrittenLayers) {
+        let WrittenLayers {
+            layers,
+            changed_bytes,
+            passed_frames,
+            passed_bytes,
+            repacked_frames,
+            repacked_bytes,
+            fetched_bytes,
+        } = later;
+        self.layers.extend(layers);
+        self.changed_bytes += changed_bytes;
+        self.passed_frames += passed_frames;
+        self.passed_bytes += passed_bytes;
+        self.repacked_frames += repacked_frames;
+        self.repacked_bytes += repacked_bytes;
+        self.fetched_bytes += fetched_bytes;
+    }
+}
+
 /// A frame's place in the new layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
