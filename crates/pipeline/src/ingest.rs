@@ -10,7 +10,7 @@ use afterimage_changelog::{
 };
 use afterimage_coalesce::{Extent, coalesce};
 use afterimage_recovery::{
-    Committer, Head, LayerJob, Proposal, WrittenLayers, name::layer_key, write_layers,
+    Change, Committer, Head, LayerJob, Proposal, WrittenLayers, name::layer_key, write_layers,
 };
 use afterimage_storage::{Nonces, Store};
 
@@ -241,7 +241,11 @@ impl Ingest {
             streams: vec![(stream.clone(), position)],
         };
         let now = clock();
-        self.committer.commit(proposal, now)?;
+        let change = Change {
+            points: vec![proposal],
+            ..Change::default()
+        };
+        self.committer.commit(change, now)?;
         let written = std::mem::take(&mut self.partial);
         let manifest = &self.committer.head().manifest;
         let point = manifest.points.last().expect("a point was committed above");

@@ -54,7 +54,7 @@ impl Points {
 
     /// The points, oldest first.
     #[must_use]
-    pub fn list(&self) -> &[Point] {
+    pub fn list(&self) -> &[Arc<Point>] {
         &self.manifest.points
     }
 
@@ -80,6 +80,7 @@ impl Points {
                 "no point as old as that".to_owned(),
             ),
         };
+        let found = found.map(Arc::as_ref);
         found.ok_or_else(|| Error::invalid(format!("group {}: {what}", self.manifest.group)))
     }
 

@@ -1,12 +1,15 @@
 //! The manifest chain: its head, and a check of all that is left of it.
 
+use std::sync::Arc;
+
 use afterimage_changelog::{Digest, Name, count};
 use afterimage_storage::{Entry, Key, Store, StoreErrorKind};
 
 use crate::{
     error::{RecoveryError, RecoveryErrorKind},
-    manifest::Manifest,
-    name::{boundary_prefix, manifest_key, manifest_prefix, number},
+    manifest::{LayerRef, Manifest, PageRef, Point},
+    name::{boundary_prefix, manifest_key, manifest_prefix, number, page_key},
+    page::Page,
 };
 
 /// The newest manifest of a group.
@@ -25,12 +28,23 @@ pub struct Head {
 /// The store failed, or the newest manifest is damaged. An older one is never taken in its place:
 /// that would undo commits without a word.
 pub fn load_head(store: &dyn Store, group: &Name) -> Result<Option<Head>, RecoveryError> {
-    let boundary = boundary(store, group)?;
-    let newest = numbered(store, &manifest_prefix(group))?.pop();
-    let newest = newest.map(|(number, _)| number);
-    match newest.filter(|&newest| boundary.is_none_or(|boundary| newest > boundary)) {
-        Some(newest) => load(store, group, newest),
-        None => Ok(None),
+    let mut before = None;
+    loop {
+        let boundary = boundary(store, group)?;
+        let newest = numbered(store, &manifest_prefix(group))?.pop();
+        let newest = newest.map(|(number, _)| number);
+        let newest = newest.filter(|&newest| boundary.is_none_or(|boundary| newest > boundary));
+        let Some(newest) = newest else {
+            return Ok(None);
+        };
+        match load(store, group, newest) {
+            Ok(Some(head)) => return Ok(Some(head)),
+            // It may have been succeeded and collected since it was listed.
+            Ok(None) if before != Some(newest) => {}
+            Err(error) if error.is_missing() && before != Some(newest) => {}
+            other => return other,
+        }
+        before = Some(newest);
     }
 }
 
@@ -45,7 +59,8 @@ pub fn load(store: &dyn Store, group: &Name, number: u64) -> Result<Option<Head>
         Err(error) if error.kind == StoreErrorKind::NotFound => return Ok(None),
         other => other.map_err(RecoveryError::store)?,
     };
-    let manifest = Manifest::decode(&bytes).map_err(|error| RecoveryError::corrupt(&key, error))?;
+    let stored = Manifest::decode(&bytes).map_err(|error| RecoveryError::corrupt(&key, error))?;
+    let manifest = stored.partial();
     if manifest.number != number || manifest.group != *group {
         let owner = format!(
             "it is intact but is manifest {} of group {}; someone moved or copied it here",
@@ -53,8 +68,35 @@ pub fn load(store: &dyn Store, group: &Name, number: u64) -> Result<Option<Head>
         );
         return Err(RecoveryError::new(&key, RecoveryErrorKind::Mismatch(owner)));
     }
+    let mut paged = Vec::with_capacity(manifest.paged().min(1 << 20));
+    for page in manifest.pages.clone() {
+        paged.extend(load_page(store, group, &page)?);
+    }
+    let manifest = stored.complete(paged);
+    let manifest = manifest.map_err(|error| RecoveryError::corrupt(&key, error))?;
     let digest = Digest::of(&bytes);
     Ok(Some(Head { manifest, digest }))
+}
+
+fn load_page(
+    store: &dyn Store,
+    group: &Name,
+    page: &PageRef,
+) -> Result<impl Iterator<Item = Arc<Point>>, RecoveryError> {
+    let LayerRef {
+        epoch, id, digest, ..
+    } = page.object;
+    let key = page_key(group, epoch, id);
+    let bytes = store.read(&key).map_err(RecoveryError::store)?;
+    let read = Page::decode(&bytes).map_err(|error| RecoveryError::corrupt(&key, error))?;
+    let is_named = Digest::of(&bytes) == digest
+        && (read.epoch, read.id, &read.group) == (epoch, id, group)
+        && count(read.points.len()) == u64::from(page.points);
+    if !is_named {
+        let what = "it is intact but is not the page that the manifest names".to_owned();
+        return Err(RecoveryError::new(&key, RecoveryErrorKind::Mismatch(what)));
+    }
+    Ok(read.points.into_iter().map(Arc::new))
 }
 
 /// The number at and below which manifests do not count any more; `None` where all count.

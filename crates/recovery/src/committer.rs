@@ -7,42 +7,21 @@
 
 use std::sync::Arc;
 
-use afterimage_changelog::{
-    Digest, Disk, Epoch, MarkerKind, Name, ObjectId, Position, Sequence, Timestamp, count,
-};
+use afterimage_changelog::{Digest, Epoch, Name, ObjectId, Timestamp, count};
 use afterimage_storage::{Effect, Nonces, Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
 
 use crate::{
     chain::{Head, boundary, load_head},
+    change::{Change, repage, successor, takeover},
     error::{RecoveryError, RecoveryErrorKind},
-    manifest::{LayerRef, MANIFEST_BYTES_MAX, Manifest, Point, StreamPosition},
-    name::{manifest_key, manifest_prefix},
+    manifest::{LayerRef, MANIFEST_BYTES_MAX, Manifest, PageRef, Point},
+    name::{manifest_key, manifest_prefix, page_key},
+    page,
 };
 
 /// How often the same bytes are sent while the store neither has them nor says why not.
 const ATTEMPTS: u32 = 4;
-
-/// A point to be committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposal {
-    /// What it promises.
-    pub kind: MarkerKind,
-    /// The marker's text.
-    pub name: String,
-    /// The time at the source.
-    pub time: Timestamp,
-    /// The marker's cut.
-    pub cut: ObjectId,
-    /// The disks of the group at that instant.
-    pub disks: Vec<Disk>,
-    /// Bytes of the disks that may differ from the point before.
-    pub changed_bytes: u64,
-    /// What changed, oldest first; all of it durable.
-    pub layers: Vec<LayerRef>,
-    /// How far each stream of the group has been read.
-    pub streams: Vec<(Name, Position)>,
-}
 
 /// The one worker that commits for a group.
 #[derive(Debug)]
@@ -75,14 +54,7 @@ impl Committer {
             .map_err(RecoveryError::store)?;
         let nonce = ObjectId(nonces.next());
         let fence = match load_head(store.as_ref(), &group)? {
-            Some(Head { manifest, digest }) => Manifest {
-                number: manifest.number + 1,
-                epoch: Epoch(manifest.epoch.0 + 1),
-                nonce,
-                predecessor: digest,
-                created: now,
-                ..manifest
-            },
+            Some(Head { manifest, digest }) => takeover(manifest, digest, nonce, now),
             None => Manifest {
                 // Behind every number that was ever collected.
                 number: boundary(store.as_ref(), &group)?.map_or(0, |number| number + 1),
@@ -92,8 +64,11 @@ impl Committer {
                 created: now,
                 next_point: 1,
                 group: group.clone(),
+                keep: String::new(),
                 tables: Vec::new(),
                 streams: Vec::new(),
+                pages: Vec::new(),
+                indexes: Vec::new(),
                 points: Vec::new(),
             },
         };
@@ -129,80 +104,58 @@ impl Committer {
         self.in_doubt
     }
 
-    /// Commits a point.
+    /// Commits a change.
     ///
-    /// 1. creates the next manifest: a crash before leaves layers that nobody names, a crash after
-    ///    leaves the point committed though nobody was told;
-    /// 2. reads it back and compares, and where the create was in doubt makes it durable: from here
+    /// 1. creates the pages of points that are new: a crash leaves objects that nobody names;
+    /// 2. creates the next manifest: a crash before leaves layers that nobody names, a crash after
+    ///    leaves the change committed though nobody was told;
+    /// 3. reads it back and compares, and where the create was in doubt makes it durable: from here
     ///    on it is known to be ours and to stay;
-    /// 3. reads the boundary: only a number above it counts;
-    /// 4. reports: from here on the cache may be acknowledged.
+    /// 4. reads the boundary: only a number above it counts;
+    /// 5. reports: from here on the cache may be acknowledged.
     ///
     /// # Errors
     ///
-    /// The store failed, another worker took over, or the outcome stayed in doubt.
+    /// The store failed, another worker took over, the outcome stayed in doubt, or the change was
+    /// decided on an older manifest and does not fit this one ([`RecoveryErrorKind::Stale`]).
     ///
     /// # Panics
     ///
     /// With a proposal whose position lies before what is committed.
-    pub fn commit(&mut self, proposal: Proposal, now: Timestamp) -> Result<&Head, RecoveryError> {
+    pub fn commit(&mut self, change: Change, now: Timestamp) -> Result<&Head, RecoveryError> {
         if self.in_doubt {
             let kind = RecoveryErrorKind::InDoubt(self.head.manifest.number + 1);
             return Err(RecoveryError::new(&self.group, kind));
         }
-        let next = self.successor(proposal, now);
+        let next = successor(&self.head.manifest, self.head.digest, change);
+        let mut next =
+            next.map_err(|what| RecoveryError::new(&self.group, RecoveryErrorKind::Stale(what)))?;
+        next.nonce = ObjectId(self.nonces.next());
+        next.created = now;
+        repage(&self.head.manifest, &mut next, |points| {
+            self.write_page(points)
+        })?;
         self.create(next)?;
         Ok(&self.head)
     }
 
-    fn successor(&self, proposal: Proposal, now: Timestamp) -> Manifest {
-        let Proposal {
-            kind,
-            name,
-            time,
-            cut,
-            disks,
-            changed_bytes,
-            layers,
-            streams,
-        } = proposal;
-        let mut next = self.head.manifest.clone();
-        next.number += 1;
-        next.nonce = ObjectId(self.nonces.next());
-        next.predecessor = self.head.digest;
-        next.created = now;
-        for (name, position) in streams {
-            match next.streams.iter_mut().find(|known| known.name == name) {
-                Some(known) => {
-                    assert!(
-                        known.position.sequence <= position.sequence,
-                        "a stream only goes forward"
-                    );
-                    known.position = position;
-                }
-                None => next.streams.push(StreamPosition { name, position }),
-            }
-        }
-        let table = next.tables.iter().position(|known| *known == disks);
-        let table = table.unwrap_or_else(|| {
-            next.tables.push(disks);
-            next.tables.len() - 1
-        });
-        let sequences = next.streams.iter().map(|stream| stream.position.sequence);
-        next.points.push(Point {
-            id: next.next_point,
-            kind,
-            name,
-            time,
-            cut,
-            table: u16::try_from(table).expect("disks change seldom"),
-            pinned_until: Timestamp(0),
-            changed_bytes,
-            sequences: sequences.collect::<Vec<Sequence>>(),
-            layers,
-        });
-        next.next_point += 1;
-        next
+    /// Step 1.
+    fn write_page(&self, points: &[Arc<Point>]) -> Result<PageRef, RecoveryError> {
+        let (epoch, id) = (self.epoch(), ObjectId(self.nonces.next()));
+        let bytes = page::encode(epoch, id, &self.group, points.iter().map(Arc::as_ref));
+        let bytes = Bytes::from(bytes);
+        let key = page_key(&self.group, epoch, id);
+        let created = self.store.create(&key, std::slice::from_ref(&bytes));
+        created.map_err(RecoveryError::store)?;
+        Ok(PageRef {
+            object: LayerRef {
+                epoch,
+                id,
+                object_bytes: count(bytes.len()),
+                digest: Digest::of(&bytes),
+            },
+            points: u32::try_from(points.len()).expect("a page has few points"),
+        })
     }
 
     /// Creates a manifest and makes it the head.

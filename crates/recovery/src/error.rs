@@ -36,6 +36,9 @@ pub enum RecoveryErrorKind {
     /// It could not be learnt whether a commit happened.
     #[error("it could not be learnt whether manifest {0} was committed; start again to find out")]
     InDoubt(u64),
+    /// What was decided on an older manifest does not fit the newest one.
+    #[error("{0}; look at the points again")]
+    Stale(String),
     /// There is no such point, or no such disk in it.
     #[error("{0}")]
     NoSuch(String),
@@ -59,6 +62,17 @@ impl RecoveryError {
         RecoveryError {
             place: place.to_string(),
             kind,
+        }
+    }
+
+    /// Whether an object was not there.
+    #[must_use]
+    pub const fn is_missing(&self) -> bool {
+        match &self.kind {
+            RecoveryErrorKind::Store(error) => {
+                matches!(error.kind, afterimage_storage::StoreErrorKind::NotFound)
+            }
+            _ => false,
         }
     }
 

@@ -3,6 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`manifest`] | what a manifest says, and its bytes |
+//! | [`page`] | points that do not change soon, in an object of their own |
 //! | [`chain`] | finding the head of the chain, checking the chain |
 //! | [`committer`] | taking a group over, committing, being fenced |
 //! | [`layer_writer`] | live extents in, layers out |
@@ -11,6 +12,7 @@
 //! | [`verify`] | proving that points can be read back |
 
 pub mod chain;
+mod change;
 pub mod committer;
 mod error;
 pub mod layer;
@@ -18,13 +20,16 @@ pub mod layer_writer;
 pub mod manifest;
 pub mod name;
 mod pack;
+pub mod page;
 pub mod point;
+mod record;
 pub mod verify;
 
 pub use chain::{Head, load_head};
-pub use committer::{Committer, Proposal};
+pub use change::{Change, Proposal, Replacement};
+pub use committer::Committer;
 pub use error::{RecoveryError, RecoveryErrorKind};
 pub use layer_writer::{LayerJob, WrittenLayers, write_layers};
-pub use manifest::{LayerRef, Manifest, Point, StreamPosition};
+pub use manifest::{IndexRef, LayerRef, Manifest, PageRef, Point, StreamPosition};
 pub use point::PointReader;
 pub use verify::{Sample, Verified, verify_layer};

@@ -1,5 +1,8 @@
 //! A manifest: everything that a group's target knows, as of one commit.
 //!
+//! The newest points are in the manifest itself; older ones are in pages that it names, so that a
+//! commit writes what is new whatever the number of points.
+//!
 //! ```text
 //! offset  size  field
 //!      0     8  magic        "AFTRMAN" and a zero byte
@@ -14,74 +17,48 @@
 //!     80     8  created      microseconds since 1970-01-01 UTC
 //!     88     8  next point   id of the next point
 //!     96     -  group        name behind its one-byte length
+//!      -     -  keep         which points stay: text behind its one-byte length
 //!      -     -  tables       u16 number of disk tables, then each as in a segment's header
-//!      -     -  streams      u16 number; for each its name, u64 segment, u64 sequence, 32 digest
+//!      -     -  streams      u16 number; for each its name, u64 segment, u64 sequence, 32 digest,
+//!                              u64 number of segments kept at the target
+//!      -     -  pages        u32 number; for each its reference, u32 points, u32 reserved
+//!      -     -  indexes      u32 number; for each 16 bytes id of the first layer, u32 layers,
+//!                              u32 number of objects and their references
 //!      -     -  points       u32 number; for each, oldest first:
 //!                              u64 id, u64 time, 16 bytes cut, u8 kind, u8 reserved, u16 table,
-//!                              u64 pinned until (0: not), u64 bytes changed, name behind its
-//!                              one-byte length, u16 number of sequences and a u64 for each stream
-//!                              in order, u32 number of layers and for each u64 epoch, 16 bytes id,
-//!                              u64 bytes, 32 bytes digest
+//!                              u64 bytes changed, name behind its one-byte length, u16 number of
+//!                              sequences and a u64 for each stream in order, u32 number of layers
+//!                              and the reference of each: u64 epoch, 16 bytes id, u64 bytes,
+//!                              32 bytes digest
 //!      -    32  digest       BLAKE3 of all bytes before it
 //! ```
 
+use std::{collections::HashMap, sync::Arc};
+
 use afterimage_changelog::{
-    DecodeError, Digest, Disk, Epoch, Fault, MarkerKind, Name, ObjectId, Position, Sequence,
-    Timestamp, count,
+    DecodeError, Digest, Disk, Epoch, Fault, Name, ObjectId, Position, Timestamp,
     disk::{put_table, take_table},
-    limits::{DISKS_MAX, MARKER_TEXT_BYTES_MAX, NUMBER_MAX},
+    limits::{MARKER_TEXT_BYTES_MAX, NUMBER_MAX},
     size,
     wire::{Put, Take},
 };
 
+use crate::{
+    page::sealed,
+    record::{OBJECT_REF_BYTES, bounded, many, narrow, take_points},
+};
+
+pub use crate::record::{LayerRef, Point};
+
 const MAGIC: [u8; 8] = *b"AFTRMAN\0";
 const VERSION: u8 = 1;
 const PART: &str = "manifest";
-const DIGEST_BYTES: usize = 32;
 /// Bytes of the largest manifest.
 pub const MANIFEST_BYTES_MAX: u64 = 64 << 20;
-/// Encoded length of a layer's reference.
-const LAYER_REF_BYTES: usize = 64;
-/// Encoded length of the smallest point.
-const POINT_BYTES_MIN: usize = 59;
-
-/// A layer, as a manifest names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LayerRef {
-    /// Epoch of the worker that wrote it.
-    pub epoch: Epoch,
-    /// Its id.
-    pub id: ObjectId,
-    /// Bytes of the object.
-    pub object_bytes: u64,
-    /// Its digest.
-    pub digest: Digest,
-}
-
-/// A recovery point.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Point {
-    /// Its number in the group; never used again.
-    pub id: u64,
-    /// What it promises.
-    pub kind: MarkerKind,
-    /// The marker's text.
-    pub name: String,
-    /// The time at the source.
-    pub time: Timestamp,
-    /// The marker's cut: unlike any other's.
-    pub cut: ObjectId,
-    /// Number of its table of disks in the manifest.
-    pub table: u16,
-    /// Until when it is pinned; zero where it is not.
-    pub pinned_until: Timestamp,
-    /// Bytes of the disks that differ, or may differ, from the point before.
-    pub changed_bytes: u64,
-    /// The record each stream had reached, in the order of the manifest's streams.
-    pub sequences: Vec<Sequence>,
-    /// What changed since the point before it, oldest first.
-    pub layers: Vec<LayerRef>,
-}
+/// Encoded length of a page's reference.
+const PAGE_REF_BYTES: usize = OBJECT_REF_BYTES + 8;
+/// Encoded length of the smallest index' reference.
+const INDEX_REF_BYTES_MIN: usize = 24;
 
 /// How far a stream has been read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +67,30 @@ pub struct StreamPosition {
     pub name: Name,
     /// Everything up to here is in a point.
     pub position: Position,
+    /// How many of the newest covered segments, the one of the position among them, are kept at the
+    /// target, so that any write among them can be gone back to.
+    pub kept: u64,
+}
+
+/// A page of points, as a manifest names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageRef {
+    /// The object.
+    pub object: LayerRef,
+    /// Points in it.
+    pub points: u32,
+}
+
+/// A merged index over the layers of consecutive points. It holds nothing that the layers do not
+/// hold: without it they are read themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexRef {
+    /// Id of the first layer it covers.
+    pub first: ObjectId,
+    /// How many layers, in the order of the points.
+    pub layers: u32,
+    /// Its objects, in the order of the addresses that they cover.
+    pub objects: Vec<LayerRef>,
 }
 
 /// A manifest.
@@ -109,19 +110,52 @@ pub struct Manifest {
     pub next_point: u64,
     /// The group.
     pub group: Name,
+    /// Which points stay, in the language of [`crate::retention`]; empty: all.
+    pub keep: String,
     /// Tables of disks that points refer to.
     pub tables: Vec<Vec<Disk>>,
     /// The streams and how far each has been read.
     pub streams: Vec<StreamPosition>,
-    /// The points, oldest first.
-    pub points: Vec<Point>,
+    /// Pages that hold the oldest points, in order.
+    pub pages: Vec<PageRef>,
+    /// Merged indexes.
+    pub indexes: Vec<IndexRef>,
+    /// The points, oldest first: those of the pages, then those of the manifest itself.
+    pub points: Vec<Arc<Point>>,
 }
 
-impl Point {
-    /// Bytes of the objects that hold what changed since the point before it.
+/// A manifest as it is stored: the points of its pages are still missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored(Manifest);
+
+impl Stored {
+    /// What the manifest itself holds: of the points only those that are not in a page.
     #[must_use]
-    pub fn stored_bytes(&self) -> u64 {
-        self.layers.iter().map(|layer| layer.object_bytes).sum()
+    pub const fn partial(&self) -> &Manifest {
+        &self.0
+    }
+
+    /// Encodes the manifest as it is stored.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.0.encode_with(&self.0.points)
+    }
+
+    /// Completes the manifest with the points of its pages, in order.
+    ///
+    /// # Errors
+    ///
+    /// The pages do not hold what the manifest says of them.
+    pub fn complete(self, paged: Vec<Arc<Point>>) -> Result<Manifest, DecodeError> {
+        let Stored(mut manifest) = self;
+        let all = Take::new(PART, &[]);
+        if paged.len() != manifest.paged() {
+            return Err(all.error(Fault::Field("the number of points in pages")));
+        }
+        let recent = std::mem::replace(&mut manifest.points, paged);
+        manifest.points.extend(recent);
+        manifest.check().map_err(|fault| all.error(fault))?;
+        Ok(manifest)
     }
 }
 
@@ -141,13 +175,63 @@ impl Manifest {
         found.map(|known| known.position)
     }
 
-    /// Encodes the manifest.
+    /// How many of the points are in pages.
+    #[must_use]
+    pub fn paged(&self) -> usize {
+        let points = self.pages.iter().map(|page| size(u64::from(page.points)));
+        points.sum()
+    }
+
+    /// The layers of all points, in order: what a point is read from is those up to its last one.
+    pub fn layers(&self) -> impl Iterator<Item = &LayerRef> {
+        self.points.iter().flat_map(|point| &point.layers)
+    }
+
+    /// What the parts say of each other. Pages are read apart from the manifest, so this is checked
+    /// once all of it is there.
+    fn check(&self) -> Result<(), Fault> {
+        let mut before = None;
+        for point in &self.points {
+            if before.is_some_and(|before| before >= point.id) || point.id >= self.next_point {
+                return Err(Fault::Field("a point's id"));
+            }
+            before = Some(point.id);
+            let known = usize::from(point.table) < self.tables.len();
+            if !known || point.sequences.len() > self.streams.len() {
+                return Err(Fault::Field("a point"));
+            }
+        }
+        let places: HashMap<ObjectId, usize> = self
+            .layers()
+            .enumerate()
+            .map(|(place, layer)| (layer.id, place))
+            .collect();
+        let layers = self.layers().count();
+        if places.len() != layers {
+            return Err(Fault::Field("a layer that comes twice"));
+        }
+        let covered = |index: &IndexRef| {
+            let first = places.get(&index.first)?;
+            let end = first.checked_add(size(u64::from(index.layers)))?;
+            (index.layers > 0 && end <= layers && !index.objects.is_empty()).then_some(())
+        };
+        match self.indexes.iter().all(|index| covered(index).is_some()) {
+            true => Ok(()),
+            false => Err(Fault::Field("the layers of an index")),
+        }
+    }
+
+    /// Encodes the manifest, without the points of its pages.
     ///
     /// # Panics
     ///
     /// With more streams, tables or layers than its fields can count.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        self.encode_with(self.points.get(self.paged()..).unwrap_or_default())
+    }
+
+    fn encode_with(&self, recent: &[Arc<Point>]) -> Vec<u8> {
         let Manifest {
             number,
             epoch,
@@ -156,9 +240,12 @@ impl Manifest {
             created,
             next_point,
             group,
+            keep,
             tables,
             streams,
-            points,
+            pages,
+            indexes,
+            points: _,
         } = self;
         let mut out = Put::default();
         out.bytes(&MAGIC);
@@ -173,49 +260,64 @@ impl Manifest {
         out.u64(created.0);
         out.u64(*next_point);
         out.text(group.as_str());
+        out.text(keep);
         out.u16(narrow(tables.len()));
         tables.iter().for_each(|table| put_table(table, &mut out));
         out.u16(narrow(streams.len()));
-        for StreamPosition { name, position } in streams {
+        for StreamPosition {
+            name,
+            position,
+            kept,
+        } in streams
+        {
             out.text(name.as_str());
             position.put(&mut out);
+            out.u64(*kept);
         }
-        out.u32(u32::try_from(points.len()).expect("points are bounded by the manifest's size"));
-        points.iter().for_each(|point| put_point(point, &mut out));
+        out.u32(many(pages.len()));
+        for PageRef { object, points } in pages {
+            object.put(&mut out);
+            out.u32(*points);
+            out.u32(0);
+        }
+        out.u32(many(indexes.len()));
+        for IndexRef {
+            first,
+            layers,
+            objects,
+        } in indexes
+        {
+            out.bytes(&first.0);
+            out.u32(*layers);
+            out.u32(many(objects.len()));
+            objects.iter().for_each(|object| object.put(&mut out));
+        }
+        out.u32(many(recent.len()));
+        recent.iter().for_each(|point| point.put(&mut out));
         let digest = Digest::of(&out.0);
         out.bytes(&digest.0);
         out.0
     }
 
-    /// Decodes a manifest.
+    /// Decodes a manifest; the points of its pages are to be added.
     ///
     /// # Errors
     ///
     /// Bytes that are not those of a whole, intact manifest.
-    pub fn decode(bytes: &[u8]) -> Result<Manifest, DecodeError> {
-        let all = Take::new(PART, bytes);
-        if count(bytes.len()) > MANIFEST_BYTES_MAX {
-            return Err(all.error(Fault::Limit("the manifest's length")));
-        }
-        let body_bytes = bytes.len().checked_sub(DIGEST_BYTES);
-        let Some((body, digest)) = body_bytes.and_then(|at| bytes.split_at_checked(at)) else {
-            return Err(all.error(Fault::Truncated));
-        };
-        if Digest::of(body).0 != *digest {
-            return Err(all.error(Fault::Digest));
-        }
+    pub fn decode(bytes: &[u8]) -> Result<Stored, DecodeError> {
+        let body = sealed(PART, bytes, MANIFEST_BYTES_MAX)?;
         let mut input = Take::new(PART, body);
         if input.array()? != MAGIC {
-            return Err(all.error(Fault::Magic));
+            return Err(input.error(Fault::Magic));
         }
         let version = input.u8()?;
         if version != VERSION {
-            return Err(all.error(Fault::Version(version)));
+            return Err(input.error(Fault::Version(version)));
         }
         input.reserved::<1>()?;
         let suite = input.u16()?;
         if suite != 0 {
-            return Err(all.error(Fault::Suite(suite)));
+            return Err(input.error(Fault::Suite(suite)));
         }
         input.reserved::<4>()?;
         let number = input.u64()?;
@@ -228,22 +330,16 @@ impl Manifest {
             return Err(input.error(Fault::Limit("a number")));
         }
         let group = input.name()?;
+        let keep = input.text(MARKER_TEXT_BYTES_MAX)?;
         let tables = (0..input.u16()?)
             .map(|_| take_table(&mut input))
             .collect::<Result<Vec<_>, _>>()?;
-        let streams = (0..input.u16()?)
-            .map(|_| {
-                let name = input.name()?;
-                let position = Position::take(&mut input)?;
-                Ok(StreamPosition { name, position })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let points = take_points(&mut input, tables.len(), streams.len())?;
+        let streams = take_streams(&mut input)?;
+        let pages = take_pages(&mut input)?;
+        let indexes = take_indexes(&mut input)?;
+        let points = take_points(&mut input, None)?;
         input.end()?;
-        if points.last().is_some_and(|point| point.id >= next_point) {
-            return Err(input.error(Fault::Field("the next point's id")));
-        }
-        Ok(Manifest {
+        let manifest = Manifest {
             number,
             epoch,
             nonce,
@@ -251,126 +347,63 @@ impl Manifest {
             created,
             next_point,
             group,
+            keep,
             tables,
             streams,
-            points,
-        })
-    }
-}
-
-fn narrow(items: usize) -> u16 {
-    u16::try_from(items).expect("streams and tables are few")
-}
-
-fn put_point(point: &Point, out: &mut Put) {
-    let Point {
-        id,
-        kind,
-        name,
-        time,
-        cut,
-        table,
-        pinned_until,
-        changed_bytes,
-        sequences,
-        layers,
-    } = point;
-    out.u64(*id);
-    out.u64(time.0);
-    out.bytes(&cut.0);
-    out.u8(kind.code());
-    out.u8(0);
-    out.u16(*table);
-    out.u64(pinned_until.0);
-    out.u64(*changed_bytes);
-    out.text(name);
-    out.u16(narrow(sequences.len()));
-    sequences.iter().for_each(|sequence| out.u64(sequence.0));
-    out.u32(u32::try_from(layers.len()).expect("layers are bounded by the manifest's size"));
-    for LayerRef {
-        epoch,
-        id,
-        object_bytes,
-        digest,
-    } in layers
-    {
-        out.u64(epoch.0);
-        out.bytes(&id.0);
-        out.u64(*object_bytes);
-        out.bytes(&digest.0);
-    }
-}
-
-fn take_points(
-    input: &mut Take<'_>,
-    tables: usize,
-    streams: usize,
-) -> Result<Vec<Point>, DecodeError> {
-    let number = input.u32()?;
-    // What the bytes can hold bounds what is allocated.
-    if size(u64::from(number)) > input.left() / POINT_BYTES_MIN {
-        return Err(input.error(Fault::Limit("the number of points")));
-    }
-    let mut points: Vec<Point> = Vec::with_capacity(size(u64::from(number)));
-    for _ in 0..number {
-        let here = input.clone();
-        let point = take_point(input)?;
-        let ordered = points.last().is_none_or(|before| before.id < point.id);
-        if !ordered || usize::from(point.table) >= tables || point.sequences.len() > streams {
-            return Err(here.error(Fault::Field("a point")));
+            pages,
+            indexes,
+            points: points.into_iter().map(Arc::new).collect(),
+        };
+        if manifest.pages.is_empty() {
+            manifest.check().map_err(|fault| input.error(fault))?;
         }
-        points.push(point);
+        Ok(Stored(manifest))
     }
-    Ok(points)
 }
 
-fn take_point(input: &mut Take<'_>) -> Result<Point, DecodeError> {
-    let id = input.u64()?;
-    let time = Timestamp(input.u64()?);
-    let cut = ObjectId(input.array()?);
-    let here = input.clone();
-    let kind = MarkerKind::from_code(input.u8()?)
-        .ok_or_else(|| here.error(Fault::Field("a point's kind")))?;
-    input.reserved::<1>()?;
-    let table = input.u16()?;
-    let pinned_until = Timestamp(input.u64()?);
-    let changed_bytes = input.u64()?;
-    let name = input.text(MARKER_TEXT_BYTES_MAX)?;
-    let sequences = input.u16()?;
-    if sequences > DISKS_MAX {
-        return Err(input.error(Fault::Limit("the number of streams")));
-    }
-    let sequences = (0..sequences)
-        .map(|_| input.u64().map(Sequence))
-        .collect::<Result<_, _>>()?;
-    let layers = input.u32()?;
-    if size(u64::from(layers)) > input.left() / LAYER_REF_BYTES {
-        return Err(input.error(Fault::Limit("the number of layers")));
-    }
-    let layers = (0..layers)
+fn take_streams(input: &mut Take<'_>) -> Result<Vec<StreamPosition>, DecodeError> {
+    (0..input.u16()?)
         .map(|_| {
-            let epoch = Epoch(input.u64()?);
-            let id = ObjectId(input.array()?);
-            let object_bytes = input.u64()?;
-            let digest = Digest(input.array()?);
-            Ok(LayerRef {
-                epoch,
-                id,
-                object_bytes,
-                digest,
+            let name = input.name()?;
+            let position = Position::take(input)?;
+            let here = input.clone();
+            let kept = input.u64()?;
+            if kept > position.segment + 1 {
+                return Err(here.error(Fault::Field("the segments kept")));
+            }
+            Ok(StreamPosition {
+                name,
+                position,
+                kept,
             })
         })
-        .collect::<Result<_, _>>()?;
-    Ok(Point {
-        id,
-        kind,
-        name,
-        time,
-        cut,
-        table,
-        pinned_until,
-        changed_bytes,
-        sequences,
-        layers,
-    })
+        .collect()
+}
+
+fn take_pages(input: &mut Take<'_>) -> Result<Vec<PageRef>, DecodeError> {
+    let number = bounded(input, PAGE_REF_BYTES, "the number of pages")?;
+    (0..number)
+        .map(|_| {
+            let object = LayerRef::take(input)?;
+            let points = input.u32()?;
+            input.reserved::<4>()?;
+            Ok(PageRef { object, points })
+        })
+        .collect()
+}
+
+fn take_indexes(input: &mut Take<'_>) -> Result<Vec<IndexRef>, DecodeError> {
+    let number = bounded(input, INDEX_REF_BYTES_MIN, "the number of indexes")?;
+    (0..number)
+        .map(|_| {
+            let first = ObjectId(input.array()?);
+            let layers = input.u32()?;
+            let objects = LayerRef::take_all(input, "the number of objects")?;
+            Ok(IndexRef {
+                first,
+                layers,
+                objects,
+            })
+        })
+        .collect()
 }

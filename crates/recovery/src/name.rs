@@ -46,6 +46,44 @@ pub fn number(key: &Key) -> Option<u64> {
         .filter(|&number| plain && number <= NUMBER_MAX)
 }
 
+/// The prefix of a group's holds.
+#[must_use]
+pub fn hold_prefix(group: &Name) -> Key {
+    key(&format!("{group}/holds"))
+}
+
+/// The key of a hold.
+#[must_use]
+pub fn hold_key(group: &Name, id: ObjectId) -> Key {
+    key(&format!("{group}/holds/{id}.hold"))
+}
+
+/// The prefixes of a group's layers, indexes and pages of points: what only manifests name.
+#[must_use]
+pub fn named_prefixes(group: &Name) -> [Key; 3] {
+    ["layers", "indexes", "pages"].map(|kind| key(&format!("{group}/{kind}")))
+}
+
+/// The epoch in the key of an object that only manifests name; `None` where there is none.
+#[must_use]
+pub fn epoch_of(key: &Key) -> Option<Epoch> {
+    let digits = key.as_str().split('/').nth(2)?;
+    let plain = digits.bytes().all(|digit| digit.is_ascii_digit()) && !digits.starts_with('0');
+    digits.parse().ok().filter(|_| plain).map(Epoch)
+}
+
+/// The key of an index. The epoch is part of it, as of a layer's.
+#[must_use]
+pub fn index_key(group: &Name, epoch: Epoch, id: ObjectId) -> Key {
+    key(&format!("{group}/indexes/{}/{id}.index", epoch.0))
+}
+
+/// The key of a page of points. The epoch is part of it, as of a layer's.
+#[must_use]
+pub fn page_key(group: &Name, epoch: Epoch, id: ObjectId) -> Key {
+    key(&format!("{group}/pages/{}/{id}.page", epoch.0))
+}
+
 /// The key of a layer. The epoch is part of it, so workers of two epochs never share a name.
 #[must_use]
 pub fn layer_key(group: &Name, epoch: Epoch, id: ObjectId) -> Key {

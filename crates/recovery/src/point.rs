@@ -23,7 +23,7 @@ pub type LiveExtents = Sweep<Merge<LayerExtents, FetchError>>;
 #[derive(Debug)]
 pub struct PointReader {
     group: Name,
-    point: Point,
+    point: Arc<Point>,
     disks: Vec<Disk>,
     layers: Vec<Arc<Layer>>,
     /// For each point up to this one, its id and cut and how many layers there are up to it.
@@ -50,7 +50,7 @@ impl PointReader {
             return Err(RecoveryError::new(&manifest.group, kind));
         };
         let points = manifest.points.get(..=last).unwrap_or_default();
-        let point = points.last().expect("it was found above").clone();
+        let point = points.last().expect("it was found above");
         let mut refs = Vec::new();
         let mut reach = Vec::new();
         for point in points {
@@ -63,8 +63,8 @@ impl PointReader {
             .collect::<Result<Vec<_>, _>>()?;
         Ok(PointReader {
             group: manifest.group.clone(),
-            disks: manifest.disks(&point).to_vec(),
-            point,
+            disks: manifest.disks(point).to_vec(),
+            point: Arc::clone(point),
             layers,
             reach,
         })
@@ -72,7 +72,7 @@ impl PointReader {
 
     /// The point.
     #[must_use]
-    pub const fn point(&self) -> &Point {
+    pub fn point(&self) -> &Point {
         &self.point
     }
 

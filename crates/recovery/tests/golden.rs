@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
+use std::sync::Arc;
+
 use afterimage_changelog::{
     Digest, Disk, Epoch, MarkerKind, Name, ObjectId, Position, SectorSize, Sequence, Timestamp,
 };
@@ -51,6 +53,7 @@ fn manifest() -> Manifest {
             digest: Digest::of(text.as_bytes()),
             sequence: Sequence(sequence),
         },
+        kept: 0,
     };
     let first = Point {
         id: 0x61,
@@ -59,7 +62,6 @@ fn manifest() -> Manifest {
         time: Timestamp(1_763_886_000_000_098),
         cut: ascending(0x10),
         table: 1,
-        pinned_until: Timestamp(1_763_886_000_000_099),
         changed_bytes: 0x6400,
         sequences: vec![Sequence(0x65)],
         layers: vec![layer(0x66, 0x20, 0x6700)],
@@ -71,7 +73,6 @@ fn manifest() -> Manifest {
         time: Timestamp(1_763_886_000_000_105),
         cut: ascending(0x30),
         table: 0,
-        pinned_until: Timestamp(0),
         changed_bytes: 0x6a00,
         sequences: vec![Sequence(0x6b), Sequence(0x6c)],
         layers: vec![layer(0x6d, 0x40, 0x6e00), layer(0x6f, 0x50, 0x7000)],
@@ -89,14 +90,23 @@ fn manifest() -> Manifest {
             stream("main", 0x75, 0x7600),
             stream("agent-7", 0x77, 0x7800),
         ],
-        points: vec![first, second],
+        points: vec![Arc::new(first), Arc::new(second)],
+        keep: String::new(),
+        pages: Vec::new(),
+        indexes: Vec::new(),
     }
 }
 
 #[test]
 fn the_bytes_of_a_manifest_do_not_move() {
     let golden = bytes_of(MANIFEST);
-    assert_eq!(Manifest::decode(&golden).unwrap(), manifest());
+    assert_eq!(
+        Manifest::decode(&golden)
+            .unwrap()
+            .complete(Vec::new())
+            .unwrap(),
+        manifest()
+    );
     assert_eq!(manifest().encode(), golden);
 }
 

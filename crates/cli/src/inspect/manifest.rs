@@ -2,7 +2,7 @@
 
 use afterimage::{
     Point,
-    changelog::{DecodeError, Digest, Fault, Timestamp},
+    changelog::{DecodeError, Digest, Fault},
     recovery::{Manifest, manifest::MANIFEST_BYTES_MAX},
 };
 
@@ -24,7 +24,8 @@ pub(super) fn describe(object: &Object) -> Result<Report, InspectErrorKind> {
     }
     let bytes = object.part(0..object.bytes());
     let bytes = bytes.map_err(InspectErrorKind::Unreadable)?;
-    let manifest = Manifest::decode(&bytes).map_err(|error| damaged(0, error))?;
+    let stored = Manifest::decode(&bytes).map_err(|error| damaged(0, error))?;
+    let manifest = stored.partial();
     let mut report = Report::new("manifest");
     report.field("group", Cell::text(&manifest.group));
     report.field("number", Cell::Number(manifest.number));
@@ -36,11 +37,11 @@ pub(super) fn describe(object: &Object) -> Result<Report, InspectErrorKind> {
     report.field("created", Cell::text(&time(manifest.created)));
     report.field("next_point", Cell::Number(manifest.next_point));
     report.field("object_bytes", Cell::Bytes(object.bytes()));
-    report.table("disks", DISK_COLUMNS, disks(&manifest));
-    report.table("streams", STREAM_COLUMNS, streams(&manifest));
-    let points = manifest.points.iter().map(point).collect();
+    report.table("disks", DISK_COLUMNS, disks(manifest));
+    report.table("streams", STREAM_COLUMNS, streams(manifest));
+    let points = manifest.points.iter().map(|known| point(known)).collect();
     report.table("points", POINT_COLUMNS, points);
-    report.table("layers", LAYER_COLUMNS, layers(&manifest));
+    report.table("layers", LAYER_COLUMNS, layers(manifest));
     Ok(report)
 }
 
@@ -83,7 +84,6 @@ const POINT_COLUMNS: &[&str] = &[
     "name",
     "time",
     "table",
-    "pinned_until",
     "changed_bytes",
     "stored_bytes",
     "sequences",
@@ -91,7 +91,6 @@ const POINT_COLUMNS: &[&str] = &[
 ];
 
 fn point(point: &Point) -> Vec<Cell> {
-    let is_pinned = point.pinned_until != Timestamp(0);
     let sequences = point.sequences.iter().map(|sequence| sequence.0);
     vec![
         Cell::Number(point.id),
@@ -99,11 +98,6 @@ fn point(point: &Point) -> Vec<Cell> {
         Cell::text(&point.name),
         Cell::text(&time(point.time)),
         Cell::Number(u64::from(point.table)),
-        if is_pinned {
-            Cell::text(&time(point.pinned_until))
-        } else {
-            Cell::None
-        },
         Cell::Bytes(point.changed_bytes),
         Cell::Bytes(point.stored_bytes()),
         Cell::Numbers(sequences.collect()),

@@ -9,7 +9,7 @@ use afterimage_changelog::{
 use afterimage_coalesce::Extent;
 use afterimage_fetch::{FetchError, FrameSource};
 use afterimage_recovery::{
-    Committer, Head, LayerJob, LayerRef, Manifest, Proposal, load_head, name::layer_key,
+    Change, Committer, Head, LayerJob, LayerRef, Manifest, Proposal, load_head, name::layer_key,
     write_layers,
 };
 use afterimage_storage::{Key, MemoryStore, Nonces, Store, StoreError};
@@ -184,7 +184,12 @@ fn commit_points(store: &Arc<dyn Store>, nonces: &Arc<Nonces>) {
             layers: written.layers,
             streams: vec![(stream.clone(), end)],
         };
-        committer.commit(proposal, now).unwrap();
+        let points = vec![proposal];
+        let change = Change {
+            points,
+            ..Change::default()
+        };
+        committer.commit(change, now).unwrap();
     }
 }
 

@@ -78,7 +78,7 @@ impl Hooks for AcknowledgeFirst {
         let (group, stream) = (Scenario::group(), Scenario::stream());
         if is_manifest(key)
             && let Ok(manifest) = Manifest::decode(&body.concat())
-            && let Some(position) = manifest.position(&stream)
+            && let Some(position) = manifest.partial().position(&stream)
         {
             drop(acknowledge(self.0.as_ref(), &group, &stream, 0, &position));
         }
