@@ -162,39 +162,15 @@ impl StreamReader {
     }
 
     fn load(&self, number: u64) -> Result<Option<Segment>, CacheError> {
-        let key = segment_key(&self.group, &self.stream, number);
-        let store = self.store.as_ref();
-        let container = match open(store, &key) {
-            Err(CacheError {
-                kind: CacheErrorKind::Store(error),
-                ..
-            }) if error.kind == StoreErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let header = &container.header;
-        if (header.kind, &header.group, &header.stream, header.number)
-            != (ObjectKind::Segment, &self.group, &self.stream, number)
-        {
-            let owner = format!(
-                "{}/{} as number {}",
-                header.group, header.stream, header.number
-            );
-            return Err(CacheError::new(&key, CacheErrorKind::Misplaced(owner)));
+        let loaded = load_segment(&self.store, &self.group, &self.stream, number)?;
+        let fidelity = loaded.as_ref().map(|segment| segment.container.header.fidelity);
+        match (loaded, fidelity) {
+            (Some(segment), Some(fidelity)) if fidelity != Fidelity::Data => {
+                let what = format!("holds no order, only {}", fidelity.word());
+                Err(self.gap(&segment.key, &what))
+            }
+            (loaded, _) => Ok(loaded),
         }
-        if header.fidelity != Fidelity::Data {
-            let what = format!("holds no order, only {}", header.fidelity.word());
-            return Err(self.gap(&key, &what));
-        }
-        let index = container
-            .index(|range| store.read_range(&key, range))
-            .map_err(|error| CacheError::open(&key, error))?;
-        Ok(Some(Segment {
-            key,
-            container,
-            index,
-            covered_rows: 0,
-            store: Arc::clone(&self.store),
-        }))
     }
 
     fn check_chain(&self, segment: &Segment) -> Result<(), CacheError> {
@@ -227,6 +203,66 @@ impl StreamReader {
         );
         CacheError::new(key, CacheErrorKind::Gap(advice))
     }
+}
+
+/// Opens a segment, whatever comes before it; `None` where there is none.
+///
+/// # Errors
+///
+/// The store failed, or the segment is damaged or another one.
+pub fn open_segment(
+    store: &dyn Store,
+    group: &Name,
+    stream: &Name,
+    number: u64,
+) -> Result<Option<Container>, CacheError> {
+    let key = segment_key(group, stream, number);
+    let container = match open(store, &key) {
+        Err(CacheError {
+            kind: CacheErrorKind::Store(error),
+            ..
+        }) if error.kind == StoreErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let header = &container.header;
+    if (header.kind, &header.group, &header.stream, header.number)
+        != (ObjectKind::Segment, group, stream, number)
+    {
+        let owner = format!(
+            "{}/{} as number {}",
+            header.group, header.stream, header.number
+        );
+        return Err(CacheError::new(&key, CacheErrorKind::Misplaced(owner)));
+    }
+    Ok(Some(container))
+}
+
+/// Loads a segment and its index, whatever comes before it; `None` where there is none.
+///
+/// # Errors
+///
+/// The store failed, or the segment is damaged or another one.
+pub fn load_segment(
+    from: &Arc<dyn Store>,
+    group: &Name,
+    stream: &Name,
+    number: u64,
+) -> Result<Option<Segment>, CacheError> {
+    let store = from.as_ref();
+    let Some(container) = open_segment(store, group, stream, number)? else {
+        return Ok(None);
+    };
+    let key = segment_key(group, stream, number);
+    let index = container
+        .index(|range| store.read_range(&key, range))
+        .map_err(|error| CacheError::open(&key, error))?;
+    Ok(Some(Segment {
+        key,
+        container,
+        index,
+        covered_rows: 0,
+        store: Arc::clone(from),
+    }))
 }
 
 /// Checks that the cache is the one that a position was reached in: the segment that holds the last

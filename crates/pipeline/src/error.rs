@@ -113,6 +113,14 @@ impl Error {
         }
     }
 
+    /// An object is damaged or another one.
+    pub(crate) fn corrupt(message: impl Into<String>) -> Error {
+        Error {
+            kind: ErrorKind::Corrupt,
+            ..Error::invalid(message)
+        }
+    }
+
     /// Another worker owns the group.
     pub(crate) fn fenced(message: String) -> Error {
         Error {

@@ -24,6 +24,7 @@ mod pipeline;
 mod points;
 mod replicas;
 mod restore;
+mod rewind;
 mod stop;
 
 pub use afterimage_cache as cache;
@@ -42,4 +43,5 @@ pub use pipeline::{Event, Outcome, Pipeline, PipelineBuilder, Watch};
 pub use points::{PointSelector, Points};
 pub use replicas::{ReplicaReport, ReplicaSpec};
 pub use restore::{Onto, Restore, RestoreProgress, Restored};
+pub use rewind::{Moment, Rewound};
 pub use stop::Stop;

@@ -200,6 +200,10 @@ fn add_point(next: &mut Manifest, proposal: Proposal) {
                     known.position.sequence <= position.sequence,
                     "a stream only goes forward"
                 );
+                if known.position.segment != position.segment {
+                    // Whoever keeps segments says of the new one that it is kept.
+                    known.kept = 0;
+                }
                 known.position = position;
             }
             None => next.streams.push(StreamPosition {

@@ -128,6 +128,15 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored(Manifest);
 
+impl StreamPosition {
+    /// Number of the first segment that is kept at the target; one behind the position's where none
+    /// is.
+    #[must_use]
+    pub const fn kept_from(&self) -> u64 {
+        (self.position.segment + 1).saturating_sub(self.kept)
+    }
+}
+
 impl Stored {
     /// What the manifest itself holds: of the points only those that are not in a page.
     #[must_use]

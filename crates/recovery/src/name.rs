@@ -84,6 +84,30 @@ pub fn page_key(group: &Name, epoch: Epoch, id: ObjectId) -> Key {
     key(&format!("{group}/pages/{}/{id}.page", epoch.0))
 }
 
+/// The prefix of the segments that are kept at the target, named below it as in the cache.
+#[must_use]
+pub fn kept_prefix(group: &Name) -> Key {
+    key(&format!("{group}/kept"))
+}
+
+/// The key of a segment that is kept at the target.
+#[must_use]
+pub fn kept_key(group: &Name, stream: &Name, number: u64) -> Key {
+    key(&format!("{group}/kept/{group}/{stream}/{number:0DIGITS$}.seg"))
+}
+
+/// The prefix of the marks that points are being pruned.
+#[must_use]
+pub fn pruning_prefix(group: &Name) -> Key {
+    key(&format!("{group}/pruning"))
+}
+
+/// The key of a mark that points are being pruned.
+#[must_use]
+pub fn pruning_key(group: &Name, epoch: Epoch, id: ObjectId) -> Key {
+    key(&format!("{group}/pruning/{}/{id}", epoch.0))
+}
+
 /// The key of a layer. The epoch is part of it, so workers of two epochs never share a name.
 #[must_use]
 pub fn layer_key(group: &Name, epoch: Epoch, id: ObjectId) -> Key {

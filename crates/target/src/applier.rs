@@ -59,7 +59,9 @@ pub struct Applied {
 }
 
 impl Applied {
-    fn and(self, other: Applied) -> Applied {
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Applied) -> Applied {
         Applied {
             written_bytes: self.written_bytes + other.written_bytes,
             zeroed_bytes: self.zeroed_bytes + other.zeroed_bytes,

@@ -1,0 +1,354 @@
+//! The any-write window: segments kept at the target as they are, and the disk after any write in
+//! them.
+
+use std::{sync::Arc, sync::atomic::AtomicU64};
+
+use afterimage_cache::{Segment, load_segment, open_segment, segment_key};
+use afterimage_changelog::{
+    Container, Disk, Name, Sequence, Timestamp, container::Index, count, size,
+};
+use afterimage_coalesce::{Extent, coalesce};
+use afterimage_recovery::{Point, StreamPosition, name::kept_prefix};
+use afterimage_storage::{Disk as DiskSeam, Store, StoreErrorKind, Under};
+use afterimage_target::{Applied, Applier, Mode};
+use rayon::prelude::*;
+
+use crate::{
+    error::Error,
+    gather::{Gather, split},
+    points::Points,
+    stop::Stop,
+};
+
+/// Records that are gathered before they are written.
+const RECORDS_MAX: usize = 1 << 20;
+
+/// Keeps segments at the target.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    cache: Arc<dyn Store>,
+    kept: Arc<dyn Store>,
+    group: Name,
+    stream: Name,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        cache: Arc<dyn Store>,
+        target: &Arc<dyn Store>,
+        group: Name,
+        stream: Name,
+    ) -> Keeper {
+        Keeper {
+            cache,
+            kept: kept_store(target, &group),
+            group,
+            stream,
+        }
+    }
+
+    /// Copies a segment as it is, durably, after checking every byte of it.
+    ///
+    /// # Errors
+    ///
+    /// A store failed, the segment is damaged, or another one is kept under its number.
+    pub(crate) fn keep(&self, number: u64) -> Result<(), Error> {
+        let key = segment_key(&self.group, &self.stream, number);
+        let bytes = self.cache.read(&key)?;
+        let broken = |error: &dyn std::fmt::Display| Error::corrupt(format!("{key}: {error}"));
+        let slice = |range: std::ops::Range<u64>| {
+            Ok::<_, std::convert::Infallible>(bytes.slice(size(range.start)..size(range.end)))
+        };
+        let container = Container::open(count(bytes.len()), &bytes, slice);
+        let container = container.map_err(|error| broken(&error))?;
+        let index = container.index(slice).map_err(|error| broken(&error))?;
+        let Index { frames, .. } = index;
+        frames.par_iter().try_for_each(|frame| {
+            let stored = bytes.slice(size(frame.offset)..size(frame.end()));
+            let checked = frame.check(stored);
+            checked.map(drop).map_err(|error| broken(&error))
+        })?;
+        match self.kept.create(&key, std::slice::from_ref(&bytes)) {
+            Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
+                // An earlier try, or an earlier worker, kept it.
+                if self.kept.read(&key)? == bytes {
+                    return Ok(self.kept.settle(&afterimage_cache::stream_prefix(
+                        &self.group,
+                        &self.stream,
+                    ))?);
+                }
+                Err(Error::invalid(format!(
+                    "another segment is kept at the target as {key}; this is not the cache that \
+                     the points were made from"
+                )))
+            }
+            created => Ok(created?),
+        }
+    }
+}
+
+/// The segments kept at a target, named as in a cache.
+pub(crate) fn kept_store(target: &Arc<dyn Store>, group: &Name) -> Arc<dyn Store> {
+    Arc::new(Under::new(Arc::clone(target), kept_prefix(group)))
+}
+
+/// Which write is gone back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Everything up to and with this record.
+    Record(Sequence),
+    /// Everything that is known to be written by then: up to the last mark of time before it.
+    Time(Timestamp),
+}
+
+/// The disks after one write: a point, and the records behind it.
+#[derive(Debug)]
+pub struct Rewound {
+    /// Id of the newest point that is not behind the write.
+    pub point: u64,
+    /// The last record.
+    pub sequence: Sequence,
+    /// The disks then.
+    pub disks: Vec<Disk>,
+    /// The disks of the point.
+    before: Vec<Disk>,
+    /// The first record that is not in the point.
+    first: Sequence,
+    /// The segments that hold the records between.
+    segments: Vec<Container>,
+    window: Window,
+}
+
+impl Rewound {
+    /// Finds the write, and the point and segments it is reached from.
+    ///
+    /// # Errors
+    ///
+    /// The write is not within the window that is kept, it is a part of a larger one, a segment is
+    /// missing, damaged or another one, or the store failed.
+    pub fn find(target: &Arc<dyn Store>, points: &Points, moment: Moment) -> Result<Rewound, Error> {
+        let manifest = points.manifest();
+        let Some(stream) = manifest.streams.first().filter(|stream| stream.kept > 0) else {
+            return Err(Error::invalid(format!(
+                "group {} keeps no segments: replicate it with --rewind to go back to single writes",
+                manifest.group
+            )));
+        };
+        let window = Window {
+            store: kept_store(target, &manifest.group),
+            group: manifest.group.clone(),
+            stream: stream.name.clone(),
+        };
+        let kept = window.open(stream)?;
+        let sequence = match moment {
+            Moment::Record(sequence) => sequence,
+            Moment::Time(time) => last_known_by(&kept, time).ok_or_else(|| {
+                outside(&kept, "that time is before the oldest segment that is kept")
+            })?,
+        };
+        let reached = |point: &Arc<Point>| {
+            let there = point.sequences.first().copied();
+            there.filter(|&there| there <= sequence)
+        };
+        let mut newest_first = points.list().iter().rev();
+        let found = newest_first.find_map(|point| Some((point, reached(point)?)));
+        let Some((point, covered)) = found else {
+            return Err(outside(&kept, "no point that is left is as old as that write"));
+        };
+        let first = Sequence(covered.0 + 1);
+        let (from, to) = (bounds(kept.first()), bounds(kept.last()));
+        let is_kept = from.is_some_and(|(from, _)| from <= first) || sequence == covered;
+        if !is_kept || to.is_none_or(|(_, to)| to < sequence) {
+            return Err(outside(&kept, "that write is not within the segments that are kept"));
+        }
+        window.check_whole(&kept, sequence)?;
+        let mut segments = kept;
+        segments.retain(|segment| segment.footer.last >= first && segment.header.first <= sequence);
+        let before = manifest.disks(point).to_vec();
+        let disks = disks_at(&before, &segments);
+        Ok(Rewound {
+            point: point.id,
+            sequence,
+            disks,
+            before,
+            first,
+            segments,
+            window,
+        })
+    }
+
+    /// Writes the records of one disk over the point that `disk` holds.
+    ///
+    /// # Errors
+    ///
+    /// A segment could not be read or is damaged, the disk failed, or the work was stopped.
+    pub(crate) fn apply(
+        &self,
+        name: &Name,
+        disk: &dyn DiskSeam,
+        done_bytes: &AtomicU64,
+        stop: &Stop,
+    ) -> Result<Applied, Error> {
+        let mut gather = Gather::new(self.before.clone());
+        let mut applied = Applied::default();
+        for container in &self.segments {
+            let (segment, rows) = split(self.window.load(container)?);
+            let mut disks = gather.add_source(&segment)?;
+            for (row, number) in rows.iter().zip(0u64..) {
+                let sequence = Sequence(segment.container.header.first.0 + number);
+                if sequence < self.first {
+                    continue;
+                }
+                if sequence > self.sequence {
+                    break;
+                }
+                if gather.extents.len() >= RECORDS_MAX {
+                    applied = applied.and(self.write(&mut gather, name, disk, done_bytes, stop)?);
+                    disks = gather.add_source(&segment)?;
+                }
+                gather.add_row(row, sequence, &disks);
+            }
+        }
+        Ok(applied.and(self.write(&mut gather, name, disk, done_bytes, stop)?))
+    }
+
+    fn write(
+        &self,
+        gather: &mut Gather,
+        name: &Name,
+        disk: &dyn DiskSeam,
+        done_bytes: &AtomicU64,
+        stop: &Stop,
+    ) -> Result<Applied, Error> {
+        let number = gather.disks().iter().position(|known| known.name == *name);
+        let end = self.disks.iter().find(|known| known.name == *name);
+        let end = end.map_or(0, |disk| disk.sectors);
+        let live = coalesce(std::mem::take(&mut gather.extents));
+        let extents = live.into_iter().filter_map(|extent| {
+            let ours = Some(usize::from(extent.disk)) == number && extent.start < end;
+            ours.then(|| extent.part(extent.start, extent.end().min(end)))
+        });
+        let applier = Applier {
+            source: &gather.sources,
+            disk,
+            mode: Mode::Overwrite,
+            done_bytes,
+            stop: stop.flag(),
+        };
+        let applied = applier.apply(extents.map(Ok::<Extent, _>))?;
+        gather.clear();
+        Ok(applied)
+    }
+}
+
+/// The segments of a stream that a target keeps.
+#[derive(Debug)]
+struct Window {
+    store: Arc<dyn Store>,
+    group: Name,
+    stream: Name,
+}
+
+impl Window {
+    fn missing(&self, number: u64) -> Error {
+        let key = segment_key(&self.group, &self.stream, number);
+        Error::corrupt(format!(
+            "{key}, which the target keeps, is missing or another one; points are not affected"
+        ))
+    }
+
+    /// Opens all of them, oldest first: each is checked against the one behind it, and the last one
+    /// against the position that the manifest holds.
+    fn open(&self, stream: &StreamPosition) -> Result<Vec<Container>, Error> {
+        let mut expected = stream.position.digest;
+        let mut kept = Vec::new();
+        for number in (stream.kept_from()..=stream.position.segment).rev() {
+            let found = open_segment(self.store.as_ref(), &self.group, &self.stream, number)?;
+            let found = found.filter(|segment| segment.digest() == expected);
+            let segment = found.ok_or_else(|| self.missing(number))?;
+            expected = segment.header.predecessor;
+            kept.push(segment);
+        }
+        kept.reverse();
+        Ok(kept)
+    }
+
+    fn load(&self, container: &Container) -> Result<Segment, Error> {
+        let number = container.header.number;
+        let segment = load_segment(&self.store, &self.group, &self.stream, number)?;
+        let same = segment.filter(|segment| segment.container.digest() == container.digest());
+        same.ok_or_else(|| self.missing(number))
+    }
+
+    /// Refuses a record in the middle of a source write.
+    fn check_whole(&self, kept: &[Container], sequence: Sequence) -> Result<(), Error> {
+        let mut loaded: Option<Segment> = None;
+        let mut goes_on = |sequence: u64| -> Result<bool, Error> {
+            let sequence = Sequence(sequence);
+            let holds = |segment: &&Container| {
+                (segment.header.first..=segment.footer.last).contains(&sequence)
+            };
+            let Some(container) = kept.iter().find(holds) else {
+                return Ok(false);
+            };
+            let same = |segment: &Segment| segment.container.digest() == container.digest();
+            let segment = match loaded.take().filter(same) {
+                Some(segment) => segment,
+                None => self.load(container)?,
+            };
+            let place = size(sequence.0 - container.header.first.0);
+            let row = segment.index.rows.get(place);
+            let continued = row.is_some_and(|row| row.continued);
+            loaded = Some(segment);
+            Ok(continued)
+        };
+        if !goes_on(sequence.0.saturating_add(1))? {
+            return Ok(());
+        }
+        let (mut before, mut after) = (sequence.0, sequence.0 + 1);
+        while goes_on(before)? {
+            before -= 1;
+        }
+        while goes_on(after + 1)? {
+            after += 1;
+        }
+        Err(Error::invalid(format!(
+            "record {sequence} is a part of a write of the records {before} to {after}; no disk was \
+             ever in that state: take {} or {after}",
+            before - 1
+        )))
+    }
+}
+
+fn bounds(segment: Option<&Container>) -> Option<(Sequence, Sequence)> {
+    let container = segment?;
+    Some((container.header.first, container.footer.last))
+}
+
+/// The last record of which it is known that it was written by then: segments say when they were
+/// begun and markers when they were made, so what is before either of those was.
+fn last_known_by(kept: &[Container], time: Timestamp) -> Option<Sequence> {
+    let begun = kept.iter().rev().find(|segment| segment.header.created <= time);
+    let begun = begun.map(|segment| Sequence(segment.header.first.0.saturating_sub(1)));
+    let markers = kept.iter().flat_map(|segment| &segment.directory.markers);
+    let marked = markers.filter(|marker| marker.time <= time).map(|marker| marker.sequence);
+    begun.max(marked.max())
+}
+
+fn outside(kept: &[Container], what: &str) -> Error {
+    let first = bounds(kept.first()).map_or(0, |(first, _)| first.0);
+    let last = bounds(kept.last()).map_or(0, |(_, last)| last.0);
+    Error::invalid(format!("{what}; kept are the records {first} to {last}"))
+}
+
+/// The disks as the last of the segments has them.
+fn disks_at(before: &[Disk], segments: &[Container]) -> Vec<Disk> {
+    let mut disks = before.to_vec();
+    for now in segments.last().iter().flat_map(|segment| &segment.header.disks) {
+        match disks.iter_mut().find(|known| known.name == now.name) {
+            Some(known) => known.clone_from(now),
+            None => disks.push(now.clone()),
+        }
+    }
+    disks
+}
