@@ -8,6 +8,7 @@
 //! | [`layer_writer`] | live extents in, layers out |
 //! | [`layer`] | an opened layer, page by page |
 //! | [`point`] | any bytes of any point |
+//! | [`retention`] | which points stay |
 //! | [`verify`] | proving that points can be read back |
 
 pub mod chain;
@@ -19,6 +20,7 @@ pub mod manifest;
 pub mod name;
 mod pack;
 pub mod point;
+pub mod retention;
 pub mod verify;
 
 pub use chain::{Head, load_head};
