@@ -221,7 +221,7 @@ impl Collector {
 }
 
 /// Gives every key below a prefix.
-fn each(
+pub(crate) fn each(
     store: &dyn Store,
     prefix: &Key,
     mut give: impl FnMut(Key),

@@ -11,6 +11,7 @@ use crate::{
     hold::{Hold, HoldKind},
     manifest::Manifest,
     name::{hold_key, hold_prefix},
+    prune::is_pruning,
 };
 
 /// How often a hold is tried again when the points were changed meanwhile.
@@ -42,8 +43,8 @@ pub struct Held {
 ///
 /// 1. loads the head and chooses;
 /// 2. creates the hold: a crash leaves one that counts until it expires;
-/// 3. looks at boundary and head again: what was collected or pruned before the hold was there is
-///    not held, and all begins anew.
+/// 3. looks for a mark that points are being pruned, then at boundary and head again: what was
+///    collected or pruned before the hold was there is not held, and all begins anew.
 ///
 /// # Errors
 ///
@@ -75,6 +76,12 @@ pub fn take_hold(
         let key = hold_key(group, hold.id);
         let created = store.create(&key, &[Bytes::from(hold.encode())]);
         created.map_err(RecoveryError::store)?;
+        // What is in use is held with its manifest; a pin only stands for the point in the list.
+        if request.kind == HoldKind::Pin && is_pruning(store, group)? {
+            store.delete(&key).map_err(RecoveryError::store)?;
+            let what = "points are being pruned right now".to_owned();
+            return Err(RecoveryError::new(group, RecoveryErrorKind::Stale(what)));
+        }
         let collected = boundary(store, group)?.is_some_and(|boundary| boundary >= number);
         let newest = load_head(store, group)?;
         let there = newest.is_some_and(|newest| {

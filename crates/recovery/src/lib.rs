@@ -9,6 +9,7 @@
 //! | [`layer_writer`] | live extents in, layers out |
 //! | [`layer`] | an opened layer, page by page |
 //! | [`point`] | any bytes of any point |
+//! | [`retention`] | which points stay |
 //! | [`verify`] | proving that points can be read back |
 
 pub mod chain;
@@ -22,7 +23,9 @@ pub mod name;
 mod pack;
 pub mod page;
 pub mod point;
+mod prune;
 mod record;
+pub mod retention;
 pub mod verify;
 
 pub use chain::{Head, load_head};
@@ -30,6 +33,7 @@ pub use change::{Change, Proposal, Replacement};
 pub use committer::Committer;
 pub use error::{RecoveryError, RecoveryErrorKind};
 pub use layer_writer::{LayerJob, WrittenLayers, write_layers};
+pub use prune::{mark_pruning, plan_prune, unmark_pruning};
 pub use manifest::{IndexRef, LayerRef, Manifest, PageRef, Point, StreamPosition};
 pub use point::PointReader;
 pub use verify::{Sample, Verified, verify_layer};
