@@ -46,6 +46,14 @@ impl Points {
         })
     }
 
+    /// The points of a manifest.
+    pub(crate) fn of(store: &Arc<dyn Store>, manifest: Manifest) -> Points {
+        Points {
+            store: Arc::clone(store),
+            manifest,
+        }
+    }
+
     /// The manifest they are in.
     #[must_use]
     pub const fn manifest(&self) -> &Manifest {

@@ -16,7 +16,6 @@ use afterimage_storage::{Key, Store, StoreError, StoreErrorKind};
 use crate::{
     chain::{Head, load, numbered},
     error::RecoveryError,
-    hold::Hold,
     holds::list_holds,
     manifest::{Manifest, StreamPosition},
     name::{

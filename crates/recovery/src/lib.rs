@@ -14,8 +14,11 @@
 
 pub mod chain;
 mod change;
+pub mod collect;
 pub mod committer;
 mod error;
+pub mod hold;
+pub mod holds;
 pub mod layer;
 pub mod layer_writer;
 pub mod manifest;
@@ -31,6 +34,7 @@ pub mod verify;
 pub use chain::{Head, load_head};
 pub use change::{Change, Proposal, Replacement};
 pub use committer::Committer;
+pub use collect::{Collected, Collector};
 pub use error::{RecoveryError, RecoveryErrorKind};
 pub use layer_writer::{LayerJob, WrittenLayers, write_layers};
 pub use prune::{mark_pruning, plan_prune, unmark_pruning};

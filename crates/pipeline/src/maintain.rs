@@ -1,0 +1,243 @@
+//! Keeping a target in shape: pruning, trimming the any-write window, merged indexes, compaction,
+//! and giving space back. One step at a time, each of them a change to be committed; no threads.
+
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc, time::Duration};
+
+use afterimage_cache::open_segment;
+use afterimage_changelog::{Name, ObjectId, Timestamp};
+use afterimage_recovery::{
+    Change, Collected, Collector, Head, Manifest, StreamPosition,
+    holds::list_holds,
+    mark_pruning, plan_prune,
+    retention::{Decision, Keep},
+    unmark_pruning,
+};
+use afterimage_storage::{Nonces, Store};
+
+use crate::{clock::Clock, error::Error, rewind::kept_store};
+
+/// Least time between two prunings while points are made.
+const PRUNE_EVERY: Duration = Duration::from_secs(10);
+/// Manifests that may wait to be collected while nothing else does.
+const MANIFESTS_WAITING_MAX: usize = 64;
+
+/// What is kept, and what is done in the background.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Which points stay; where none is given, what the group was told before, or all.
+    pub keep: Option<Keep>,
+    /// How far back single writes can be gone to, from the newest point on.
+    pub rewind: Option<Duration>,
+    /// Whether layers are compacted.
+    pub compact: bool,
+}
+
+/// Changes that keep a target in shape, one after the other.
+pub(crate) struct Maintenance {
+    target: Arc<dyn Store>,
+    nonces: Arc<Nonces>,
+    clock: Clock,
+    group: Name,
+    upkeep: Upkeep,
+    collector: Collector,
+    /// When points were last pruned, and up to which one.
+    pruned: Option<(Timestamp, u64)>,
+}
+
+impl std::fmt::Debug for Maintenance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Maintenance({})", self.group)
+    }
+}
+
+/// Told how many bytes are about to be moved; says whether to go on, and may wait before it does.
+pub(crate) type Pace<'a> = dyn FnMut(u64) -> ControlFlow<()> + Send + 'a;
+
+/// What one round of upkeep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tended {
+    /// Points that were pruned.
+    pub pruned: u64,
+    /// Layers that took the place of others.
+    pub compacted: u64,
+    /// Merged indexes made.
+    pub indexed: u64,
+    /// What was deleted.
+    pub collected: Collected,
+}
+
+impl Maintenance {
+    /// Looks for what earlier workers left.
+    pub(crate) fn open(
+        target: Arc<dyn Store>,
+        nonces: Arc<Nonces>,
+        clock: Clock,
+        upkeep: Upkeep,
+        head: &Head,
+    ) -> Result<Maintenance, Error> {
+        let group = head.manifest.group.clone();
+        unmark_pruning(target.as_ref(), &group)?;
+        let collector = Collector::open(Arc::clone(&target), group.clone(), head)?;
+        Ok(Maintenance {
+            target,
+            nonces,
+            clock,
+            group,
+            upkeep,
+            collector,
+            pruned: None,
+        })
+    }
+
+    /// Does all there is to do, committing through `commit`. `now_or_never`: whether also what could
+    /// wait for more points is done.
+    pub(crate) fn tend(
+        &mut self,
+        mut head: Head,
+        due: bool,
+        commit: &mut dyn FnMut(Change) -> Result<Head, Error>,
+        pace: &mut Pace<'_>,
+    ) -> Result<Tended, Error> {
+        let mut tended = Tended::default();
+        while let Some(change) = self.next(&head, due, pace)? {
+            tended.pruned += size_of_set(&change.drop);
+            let pruning = !change.drop.is_empty();
+            let committed = commit(change);
+            if pruning {
+                unmark_pruning(self.target.as_ref(), &self.group)?;
+            }
+            let after = committed?;
+            self.collector.note(&head.manifest, &after.manifest);
+            head = after;
+        }
+        let is_due = self.collector.waiting() > 0
+            || self.collector.manifests_waiting() > MANIFESTS_WAITING_MAX;
+        if is_due {
+            tended.collected = self.collector.collect(&head, (self.clock)())?;
+        }
+        Ok(tended)
+    }
+
+    /// The next change; everything that it names is durable.
+    fn next(
+        &mut self,
+        head: &Head,
+        due: bool,
+        _pace: &mut Pace<'_>,
+    ) -> Result<Option<Change>, Error> {
+        let manifest = &head.manifest;
+        if let Some(keep) = &self.upkeep.keep
+            && keep.to_string() != manifest.keep
+        {
+            return Ok(Some(Change {
+                keep: Some(keep.to_string()),
+                ..Change::default()
+            }));
+        }
+        if let Some(change) = self.prune(head, due)? {
+            return Ok(Some(change));
+        }
+        self.trim(manifest)
+    }
+
+    /// Points that are to go: marks that it is being decided, lists the holds, decides. The mark is
+    /// taken back once the change is committed or refused.
+    fn prune(&mut self, head: &Head, due: bool) -> Result<Option<Change>, Error> {
+        let manifest = &head.manifest;
+        let Some(keep) = kept_by(manifest)? else {
+            return Ok(None);
+        };
+        let Some(newest) = manifest.points.last().map(|point| point.id) else {
+            return Ok(None);
+        };
+        let now = (self.clock)();
+        let waits = self.pruned.is_some_and(|(at, up_to)| {
+            let since = Duration::from_micros(now.0.saturating_sub(at.0));
+            up_to == newest || !due && since < PRUNE_EVERY
+        });
+        if waits {
+            return Ok(None);
+        }
+        self.pruned = Some((now, newest));
+        // Most of the time nothing is to go, whatever is held.
+        if dropped(&plan_prune(manifest, &keep, &[], now)).is_empty() {
+            return Ok(None);
+        }
+        let id = ObjectId(self.nonces.next());
+        mark_pruning(self.target.as_ref(), &self.group, manifest.epoch, id)?;
+        let holds = list_holds(self.target.as_ref(), &self.group)?;
+        let holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
+        let drop = dropped(&plan_prune(manifest, &keep, &holds, now));
+        if drop.is_empty() {
+            unmark_pruning(self.target.as_ref(), &self.group)?;
+            return Ok(None);
+        }
+        Ok(Some(Change {
+            drop,
+            ..Change::default()
+        }))
+    }
+
+    /// Segments that are older than the window.
+    fn trim(&self, manifest: &Manifest) -> Result<Option<Change>, Error> {
+        let newest = manifest.points.last().map_or(Timestamp(0), |point| point.time);
+        let window = self.upkeep.rewind.unwrap_or_default();
+        let window = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
+        let since = Timestamp(newest.0.saturating_sub(window));
+        let mut kept = Vec::new();
+        for stream in &manifest.streams {
+            let wanted = match self.upkeep.rewind {
+                // Whoever does not make points does not know how far back they are wanted.
+                None => stream.kept,
+                Some(_) => self.wanted(stream, since)?,
+            };
+            if wanted < stream.kept {
+                kept.push((stream.name.clone(), wanted));
+            }
+        }
+        Ok((!kept.is_empty()).then(|| Change {
+            kept,
+            ..Change::default()
+        }))
+    }
+
+    /// How many of the newest kept segments hold a record that may be of the window.
+    fn wanted(&self, stream: &StreamPosition, since: Timestamp) -> Result<u64, Error> {
+        let store = kept_store(&self.target, &self.group);
+        let mut wanted = stream.kept;
+        // A segment says when it was begun, so the one before it was ended by then.
+        while wanted > 1 {
+            let second = stream.position.segment + 2 - wanted;
+            let opened = open_segment(store.as_ref(), &self.group, &stream.name, second)?;
+            let begun = opened.map(|segment| segment.header.created);
+            if begun.is_some_and(|begun| begun >= since) {
+                break;
+            }
+            wanted -= 1;
+        }
+        Ok(wanted)
+    }
+}
+
+/// The policy of a group; `None` where all points stay.
+pub(crate) fn kept_by(manifest: &Manifest) -> Result<Option<Keep>, Error> {
+    if manifest.keep.is_empty() {
+        return Ok(None);
+    }
+    let keep = manifest.keep.parse();
+    keep.map(Some).map_err(|error| {
+        Error::corrupt(format!(
+            "manifest {} of group {} keeps points by {:?}, which is no policy: {error}",
+            manifest.number, manifest.group, manifest.keep
+        ))
+    })
+}
+
+fn dropped(decisions: &[Decision]) -> BTreeSet<u64> {
+    let gone = decisions.iter().filter(|decision| !decision.keep);
+    gone.map(|decision| decision.id).collect()
+}
+
+fn size_of_set(set: &BTreeSet<u64>) -> u64 {
+    afterimage_changelog::count(set.len())
+}
