@@ -163,7 +163,9 @@ impl StreamReader {
 
     fn load(&self, number: u64) -> Result<Option<Segment>, CacheError> {
         let loaded = load_segment(&self.store, &self.group, &self.stream, number)?;
-        let fidelity = loaded.as_ref().map(|segment| segment.container.header.fidelity);
+        let fidelity = loaded
+            .as_ref()
+            .map(|segment| segment.container.header.fidelity);
         match (loaded, fidelity) {
             (Some(segment), Some(fidelity)) if fidelity != Fidelity::Data => {
                 let what = format!("holds no order, only {}", fidelity.word());

@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 
-use afterimage::{Name, PointSelector};
+use afterimage::{Name, PointSelector, recovery::retention::Keep};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use crate::{point_arg, replicate::ReplicaArg, size_arg::Size};
+use crate::{
+    pin::{Until, parse_until},
+    point_arg,
+    replicate::ReplicaArg,
+    size_arg::Size,
+};
 
 /// Crash-consistent recovery points from a captured stream of disk writes
 #[derive(Debug, Parser)]
@@ -47,6 +52,14 @@ pub(crate) enum Command {
     Replicate(Replicate),
     /// List the recovery points of a group
     Points(Points),
+    /// Let points go by a policy, compact layers and give space back
+    Prune(Prune),
+    /// Keep a point from being pruned until a time
+    Pin(Pin),
+    /// Take the pins of a point away
+    Unpin(Unpin),
+    /// List who holds points: pins, and readers at work
+    Holds(Holds),
     /// Give a point back as a disk
     Restore(Restore),
     /// Read points back and prove that they can be restored
@@ -174,6 +187,70 @@ pub(crate) struct At {
     /// Where the points are: a path or file:// URL
     #[arg(long, value_name = "URL", env = "AFTERIMAGE_TARGET")]
     pub(crate) target: String,
+}
+
+/// Let points go by a policy.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage prune --group shop --target ./points --keep asr:7d --dry-run
+  afterimage prune --group shop --target ./points --keep '2h:all,1d:1h,7d:2h; user:forever'")]
+pub(crate) struct Prune {
+    #[command(flatten)]
+    pub(crate) at: At,
+    /// Which points stay: a preset (asr, drs, journal, each with :PERIOD) or a ladder such as
+    /// 2h:all,1d:1h,7d:2h; the group's own policy where none is given
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) keep: Option<Keep>,
+    /// Say what becomes of each point and why, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it although a worker was heard of lately; one that is at work ends as fenced
+    #[arg(long)]
+    pub(crate) take_over: bool,
+}
+
+/// Keep a point from being pruned.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage pin --group shop --target ./points --point 7 --until 30d --reason 'before the upgrade'
+  afterimage pin --group shop --target ./points --point latest --until 2026-12-31T00:00:00Z")]
+pub(crate) struct Pin {
+    #[command(flatten)]
+    pub(crate) at: At,
+    /// The point: latest, an id, a name, or a time
+    #[arg(long, value_parser = point_arg::parse)]
+    pub(crate) point: PointSelector,
+    /// Until when: a time, or a duration from now on as in 30d
+    #[arg(long, value_name = "TIME", value_parser = parse_until)]
+    pub(crate) until: Until,
+    /// Why, for whoever reads it later
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+/// Take the pins of a point away.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage unpin --group shop --target ./points --point 7")]
+pub(crate) struct Unpin {
+    #[command(flatten)]
+    pub(crate) at: At,
+    /// The point: latest, an id, a name, or a time
+    #[arg(long, value_parser = point_arg::parse)]
+    pub(crate) point: PointSelector,
+}
+
+/// List who holds points.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage holds --group shop --target ./points")]
+pub(crate) struct Holds {
+    #[command(flatten)]
+    pub(crate) at: At,
 }
 
 /// Give a point back as a disk.

@@ -7,9 +7,11 @@ mod import;
 mod inspect;
 mod manual;
 mod output;
+mod pin;
 mod point_arg;
 mod points;
 mod progress;
+mod prune;
 mod read;
 mod replicate;
 mod restore;
@@ -51,6 +53,10 @@ fn run(command: Command, output: &mut Output) -> Result<(), Failure> {
         Command::Import(import) => import::run(&import, output),
         Command::Replicate(replicate) => replicate::run(&replicate, output),
         Command::Points(points) => points::run(&points, output),
+        Command::Prune(arguments) => prune::run(&arguments, output),
+        Command::Pin(arguments) => pin::run(&arguments, output),
+        Command::Unpin(arguments) => pin::remove(&arguments, output),
+        Command::Holds(arguments) => pin::list(&arguments, output),
         Command::Restore(restore) => restore::run(&restore, output),
         Command::Verify(verify) => verify::run(&verify, output),
         Command::Read(read) => read::run(&read, output),

@@ -199,11 +199,14 @@ fn take(
     let mut wrong = None;
     let held = take_hold(store.as_ref(), group, id, request, |manifest| {
         let points = Points::of(store, manifest.clone());
-        points.find(selector).map(|point| point.id).map_err(|error| {
-            let kind = RecoveryErrorKind::NoSuch(error.to_string());
-            wrong = Some(error);
-            afterimage_recovery::RecoveryError::new(group, kind)
-        })
+        points
+            .find(selector)
+            .map(|point| point.id)
+            .map_err(|error| {
+                let kind = RecoveryErrorKind::NoSuch(error.to_string());
+                wrong = Some(error);
+                afterimage_recovery::RecoveryError::new(group, kind)
+            })
     });
     match wrong {
         Some(error) => Err(error),
@@ -295,7 +298,11 @@ impl Stands {
     }
 
     /// Finds the holds that an earlier worker left for these disks.
-    pub(crate) fn find(store: &Arc<dyn Store>, group: &Name, disks: &[Name]) -> Result<Stands, Error> {
+    pub(crate) fn find(
+        store: &Arc<dyn Store>,
+        group: &Name,
+        disks: &[Name],
+    ) -> Result<Stands, Error> {
         let mut held = Vec::new();
         for (_, hold) in list_holds(store.as_ref(), group)? {
             let of = |disk: &&Name| hold.text == format!("replica {disk}");

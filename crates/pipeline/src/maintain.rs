@@ -180,7 +180,10 @@ impl Maintenance {
 
     /// Segments that are older than the window.
     fn trim(&self, manifest: &Manifest) -> Result<Option<Change>, Error> {
-        let newest = manifest.points.last().map_or(Timestamp(0), |point| point.time);
+        let newest = manifest
+            .points
+            .last()
+            .map_or(Timestamp(0), |point| point.time);
         let window = self.upkeep.rewind.unwrap_or_default();
         let window = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
         let since = Timestamp(newest.0.saturating_sub(window));

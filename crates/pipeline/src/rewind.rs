@@ -72,10 +72,9 @@ impl Keeper {
             Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
                 // An earlier try, or an earlier worker, kept it.
                 if self.kept.read(&key)? == bytes {
-                    return Ok(self.kept.settle(&afterimage_cache::stream_prefix(
-                        &self.group,
-                        &self.stream,
-                    ))?);
+                    return Ok(self
+                        .kept
+                        .settle(&afterimage_cache::stream_prefix(&self.group, &self.stream))?);
                 }
                 Err(Error::invalid(format!(
                     "another segment is kept at the target as {key}; this is not the cache that \
@@ -126,7 +125,11 @@ impl Rewound {
     ///
     /// The write is not within the window that is kept, it is a part of a larger one, a segment is
     /// missing, damaged or another one, or the store failed.
-    pub fn find(target: &Arc<dyn Store>, points: &Points, moment: Moment) -> Result<Rewound, Error> {
+    pub fn find(
+        target: &Arc<dyn Store>,
+        points: &Points,
+        moment: Moment,
+    ) -> Result<Rewound, Error> {
         let manifest = points.manifest();
         let Some(stream) = manifest.streams.first().filter(|stream| stream.kept > 0) else {
             return Err(Error::invalid(format!(
@@ -153,13 +156,19 @@ impl Rewound {
         let mut newest_first = points.list().iter().rev();
         let found = newest_first.find_map(|point| Some((point, reached(point)?)));
         let Some((point, covered)) = found else {
-            return Err(outside(&kept, "no point that is left is as old as that write"));
+            return Err(outside(
+                &kept,
+                "no point that is left is as old as that write",
+            ));
         };
         let first = Sequence(covered.0 + 1);
         let (from, to) = (bounds(kept.first()), bounds(kept.last()));
         let is_kept = from.is_some_and(|(from, _)| from <= first) || sequence == covered;
         if !is_kept || to.is_none_or(|(_, to)| to < sequence) {
-            return Err(outside(&kept, "that write is not within the segments that are kept"));
+            return Err(outside(
+                &kept,
+                "that write is not within the segments that are kept",
+            ));
         }
         window.check_whole(&kept, sequence)?;
         let mut segments = kept;
@@ -328,10 +337,15 @@ fn bounds(segment: Option<&Container>) -> Option<(Sequence, Sequence)> {
 /// The last record of which it is known that it was written by then: segments say when they were
 /// begun and markers when they were made, so what is before either of those was.
 fn last_known_by(kept: &[Container], time: Timestamp) -> Option<Sequence> {
-    let begun = kept.iter().rev().find(|segment| segment.header.created <= time);
+    let begun = kept
+        .iter()
+        .rev()
+        .find(|segment| segment.header.created <= time);
     let begun = begun.map(|segment| Sequence(segment.header.first.0.saturating_sub(1)));
     let markers = kept.iter().flat_map(|segment| &segment.directory.markers);
-    let marked = markers.filter(|marker| marker.time <= time).map(|marker| marker.sequence);
+    let marked = markers
+        .filter(|marker| marker.time <= time)
+        .map(|marker| marker.sequence);
     begun.max(marked.max())
 }
 
@@ -344,7 +358,11 @@ fn outside(kept: &[Container], what: &str) -> Error {
 /// The disks as the last of the segments has them.
 fn disks_at(before: &[Disk], segments: &[Container]) -> Vec<Disk> {
     let mut disks = before.to_vec();
-    for now in segments.last().iter().flat_map(|segment| &segment.header.disks) {
+    for now in segments
+        .last()
+        .iter()
+        .flat_map(|segment| &segment.header.disks)
+    {
         match disks.iter_mut().find(|known| known.name == now.name) {
             Some(known) => known.clone_from(now),
             None => disks.push(now.clone()),

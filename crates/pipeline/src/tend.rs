@@ -41,12 +41,19 @@ pub fn decisions(
         None => kept_by(manifest)?,
     };
     let keep = known.ok_or_else(|| {
-        Error::invalid(format!("group {group} has no policy yet: say which points stay (--keep)"))
+        Error::invalid(format!(
+            "group {group} has no policy yet: say which points stay (--keep)"
+        ))
     })?;
     let holds = list_holds(target.as_ref(), group)?;
     let holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
     let decided = plan_prune(manifest, &keep, &holds, system_clock()());
-    Ok(manifest.points.iter().map(Arc::clone).zip(decided).collect())
+    Ok(manifest
+        .points
+        .iter()
+        .map(Arc::clone)
+        .zip(decided)
+        .collect())
 }
 
 /// Takes a group over and does all the upkeep there is to do. The worker that had it, if any, is
@@ -79,8 +86,13 @@ pub fn tend(
         Committer::acquire(Arc::clone(target), Arc::clone(&nonces), group.clone(), now)?;
     // The window is the business of the worker that fills it.
     let head = committer.head().clone();
-    let mut maintenance =
-        Maintenance::open(Arc::clone(target), nonces, Arc::clone(&clock), upkeep, &head)?;
+    let mut maintenance = Maintenance::open(
+        Arc::clone(target),
+        nonces,
+        Arc::clone(&clock),
+        upkeep,
+        &head,
+    )?;
     let mut commit = |change| Ok(committer.commit(change, clock())?.clone());
     let mut pace = |_bytes| match stop.is_stopped() {
         true => ControlFlow::Break(()),

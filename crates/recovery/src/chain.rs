@@ -157,7 +157,10 @@ pub fn check_chain(store: &dyn Store, group: &Name) -> Result<u64, RecoveryError
 }
 
 /// The objects under a prefix that have numbers, ascending.
-pub(crate) fn numbered(store: &dyn Store, prefix: &Key) -> Result<Vec<(u64, Entry)>, RecoveryError> {
+pub(crate) fn numbered(
+    store: &dyn Store,
+    prefix: &Key,
+) -> Result<Vec<(u64, Entry)>, RecoveryError> {
     const PAGE: usize = 1000;
     let mut found = Vec::new();
     let mut after: Option<Key> = None;

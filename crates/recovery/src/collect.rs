@@ -19,8 +19,8 @@ use crate::{
     holds::list_holds,
     manifest::{Manifest, StreamPosition},
     name::{
-        boundary_key, boundary_prefix, epoch_of, index_key, kept_key, kept_prefix, layer_key, manifest_key,
-        manifest_prefix, named_prefixes, page_key,
+        boundary_key, boundary_prefix, epoch_of, index_key, kept_key, kept_prefix, layer_key,
+        manifest_key, manifest_prefix, named_prefixes, page_key,
     },
 };
 
@@ -108,7 +108,11 @@ impl Collector {
         self.manifests.insert(before.number);
         // Most commits only add.
         let kept = |manifest: &Manifest| -> Vec<u64> {
-            manifest.streams.iter().map(StreamPosition::kept_from).collect()
+            manifest
+                .streams
+                .iter()
+                .map(StreamPosition::kept_from)
+                .collect()
         };
         let same_pages = before.pages == after.pages
             && before.indexes == after.indexes

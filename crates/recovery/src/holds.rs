@@ -58,7 +58,8 @@ pub fn take_hold(
 ) -> Result<Held, RecoveryError> {
     for _ in 0..ATTEMPTS {
         let Some(head) = load_head(store, group)? else {
-            let kind = RecoveryErrorKind::NoSuch("there is no such group at this target".to_owned());
+            let kind =
+                RecoveryErrorKind::NoSuch("there is no such group at this target".to_owned());
             return Err(RecoveryError::new(group, kind));
         };
         let point = choose(&head.manifest)?;

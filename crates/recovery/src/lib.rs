@@ -33,11 +33,11 @@ pub mod verify;
 
 pub use chain::{Head, load_head};
 pub use change::{Change, Proposal, Replacement};
-pub use committer::Committer;
 pub use collect::{Collected, Collector};
+pub use committer::Committer;
 pub use error::{RecoveryError, RecoveryErrorKind};
 pub use layer_writer::{LayerJob, WrittenLayers, write_layers};
-pub use prune::{mark_pruning, plan_prune, unmark_pruning};
 pub use manifest::{IndexRef, LayerRef, Manifest, PageRef, Point, StreamPosition};
 pub use point::PointReader;
+pub use prune::{mark_pruning, plan_prune, unmark_pruning};
 pub use verify::{Sample, Verified, verify_layer};

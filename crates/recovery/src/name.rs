@@ -93,7 +93,9 @@ pub fn kept_prefix(group: &Name) -> Key {
 /// The key of a segment that is kept at the target.
 #[must_use]
 pub fn kept_key(group: &Name, stream: &Name, number: u64) -> Key {
-    key(&format!("{group}/kept/{group}/{stream}/{number:0DIGITS$}.seg"))
+    key(&format!(
+        "{group}/kept/{group}/{stream}/{number:0DIGITS$}.seg"
+    ))
 }
 
 /// The prefix of the marks that points are being pruned.

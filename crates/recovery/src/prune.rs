@@ -21,7 +21,9 @@ pub fn plan_prune(
     now: Timestamp,
 ) -> Vec<Decision> {
     let points = manifest.points.iter();
-    let candidates: Vec<Candidate> = points.map(|point| Candidate::from(point.as_ref())).collect();
+    let candidates: Vec<Candidate> = points
+        .map(|point| Candidate::from(point.as_ref()))
+        .collect();
     let holds: Vec<retention::Hold> = holds
         .iter()
         .filter_map(|hold| {
