@@ -10,13 +10,15 @@ use afterimage_changelog::{
 };
 
 const DOCUMENT: &str = include_str!("../../../FORMAT.md");
-const GOLDEN: [(&str, &str); 4] = [
+const GOLDEN: [(&str, &str); 6] = [
     ("segment", include_str!("../golden/segment.hex")),
     ("layer", include_str!("../golden/layer.hex")),
     (
         "manifest",
         include_str!("../../recovery/golden/manifest.hex"),
     ),
+    ("page", include_str!("../../recovery/golden/page.hex")),
+    ("hold", include_str!("../../recovery/golden/hold.hex")),
     ("progress", include_str!("../../target/golden/progress.hex")),
 ];
 
@@ -67,7 +69,7 @@ fn tables() -> BTreeMap<&'static str, Vec<Field>> {
 #[test]
 fn the_fields_of_each_table_follow_each_other() {
     let tables = tables();
-    assert_eq!(tables.len(), 15);
+    assert_eq!(tables.len(), 19);
     for (heading, fields) in tables {
         let mut end = Some(0);
         for field in fields {

@@ -4,7 +4,9 @@
 //! damaged but the error, which says in which part and where.
 
 mod container;
+mod hold;
 mod manifest;
+mod page;
 mod progress;
 mod report;
 
@@ -23,6 +25,8 @@ use self::report::{Cell, Report};
 const CONTAINER_MAGIC: &[u8] = b"AFTRIMG\0";
 const CONTAINER_END_MAGIC: &[u8] = b"AFTREND\0";
 const MANIFEST_MAGIC: &[u8] = b"AFTRMAN\0";
+const PAGE_MAGIC: &[u8] = b"AFTRPTS\0";
+const HOLD_MAGIC: &[u8] = b"AFTRHLD\0";
 const MAGIC_BYTES: u64 = 8;
 
 /// A file could not be inspected.
@@ -141,6 +145,10 @@ fn describe(path: &Path, rows: bool) -> Result<Report, InspectErrorKind> {
         container::describe(&object, rows)
     } else if object.has(Some(0), MANIFEST_MAGIC).map_err(unreadable)? {
         manifest::describe(&object)
+    } else if object.has(Some(0), PAGE_MAGIC).map_err(unreadable)? {
+        page::describe(&object)
+    } else if object.has(Some(0), HOLD_MAGIC).map_err(unreadable)? {
+        hold::describe(&object)
     } else if progress::is_one(&object).map_err(unreadable)? {
         progress::describe(&object)
     } else {

@@ -6,8 +6,15 @@ use afterimage::{Ingest, IngestParts};
 use afterimage_cache::{
     CacheError, SegmentLimits, StreamReader, StreamWriter, WriterOptions, segment_key,
 };
-use afterimage_changelog::{Disk, MarkerKind, Name, ObjectId, SectorSize, Timestamp};
-use afterimage_recovery::{LayerRef, name::layer_key};
+use afterimage_changelog::{
+    Digest, Disk, Epoch, MarkerKind, Name, ObjectId, SectorSize, Sequence, Timestamp,
+};
+use afterimage_recovery::{
+    LayerRef, Point,
+    hold::{Hold, HoldKind},
+    name::layer_key,
+    page::Page,
+};
 use afterimage_storage::{Key, MemoryDisk, MemoryStore, Nonces, Store};
 use afterimage_target::{Progress, Stand, Standing};
 use bytes::Bytes;
@@ -22,6 +29,9 @@ pub(crate) struct Samples {
     /// A layer whose index has two pages of rows.
     pub(crate) long_layer: Bytes,
     pub(crate) manifest: Bytes,
+    /// A page with one point of one layer.
+    pub(crate) page: Vec<u8>,
+    pub(crate) hold: Vec<u8>,
     /// The two slots of a replica's record.
     pub(crate) progress: Vec<u8>,
     /// A write log with every kind of entry.
@@ -128,10 +138,51 @@ fn make() -> Samples {
         layer,
         long_layer,
         manifest,
+        page: make_page(),
+        hold: make_hold(),
         progress: make_progress(),
         compressed_log: zstd::bulk::compress(&log, 1).expect("it compresses"),
         log,
     }
+}
+
+fn make_page() -> Vec<u8> {
+    let point = Point {
+        id: 7,
+        kind: MarkerKind::User,
+        name: "a name".to_owned(),
+        time: Timestamp(8),
+        cut: ObjectId([9; 16]),
+        table: 0,
+        changed_bytes: 512,
+        sequences: vec![Sequence(10)],
+        layers: vec![LayerRef {
+            epoch: Epoch(1),
+            id: ObjectId([11; 16]),
+            object_bytes: 600,
+            digest: Digest::of(b"layer"),
+        }],
+    };
+    let page = Page {
+        epoch: Epoch(1),
+        id: ObjectId([12; 16]),
+        group: group(),
+        points: vec![point],
+    };
+    page.encode()
+}
+
+fn make_hold() -> Vec<u8> {
+    let hold = Hold {
+        id: ObjectId([13; 16]),
+        group: group(),
+        kind: HoldKind::Pin,
+        manifest: None,
+        point: Some(7),
+        until: Timestamp(14),
+        text: "why".to_owned(),
+    };
+    hold.encode()
 }
 
 /// A segment, the layer of its last point and the manifest.

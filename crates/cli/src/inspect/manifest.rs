@@ -2,28 +2,20 @@
 
 use afterimage::{
     Point,
-    changelog::{DecodeError, Digest, Fault},
-    recovery::{Manifest, manifest::MANIFEST_BYTES_MAX},
+    changelog::{Digest, count},
+    recovery::{LayerRef, Manifest, manifest::MANIFEST_BYTES_MAX},
 };
 
 use super::{
     InspectErrorKind, Object, damaged,
+    page::whole,
     report::{Cell, Report},
 };
 use crate::output::time;
 
 /// Verifies the manifest's digest, then says what is in it.
 pub(super) fn describe(object: &Object) -> Result<Report, InspectErrorKind> {
-    if object.bytes() > MANIFEST_BYTES_MAX {
-        let error = DecodeError {
-            part: "manifest",
-            offset: 0,
-            fault: Fault::Limit("the manifest's length"),
-        };
-        return Err(damaged(0, error));
-    }
-    let bytes = object.part(0..object.bytes());
-    let bytes = bytes.map_err(InspectErrorKind::Unreadable)?;
+    let bytes = whole(object, MANIFEST_BYTES_MAX, "manifest")?;
     let stored = Manifest::decode(&bytes).map_err(|error| damaged(0, error))?;
     let manifest = stored.partial();
     let mut report = Report::new("manifest");
@@ -36,12 +28,17 @@ pub(super) fn describe(object: &Object) -> Result<Report, InspectErrorKind> {
     report.field("nonce", Cell::text(&manifest.nonce));
     report.field("created", Cell::text(&time(manifest.created)));
     report.field("next_point", Cell::Number(manifest.next_point));
+    report.field("keep", Cell::text(&manifest.keep));
+    report.field("points_in_pages", Cell::Number(count(manifest.paged())));
     report.field("object_bytes", Cell::Bytes(object.bytes()));
     report.table("disks", DISK_COLUMNS, disks(manifest));
     report.table("streams", STREAM_COLUMNS, streams(manifest));
+    report.table("pages", PAGE_COLUMNS, pages(manifest));
+    report.table("indexes", INDEX_COLUMNS, indexes(manifest));
     let points = manifest.points.iter().map(|known| point(known)).collect();
     report.table("points", POINT_COLUMNS, points);
-    report.table("layers", LAYER_COLUMNS, layers(manifest));
+    let points = manifest.points.iter().map(AsRef::as_ref);
+    report.table("layers", LAYER_COLUMNS, layers(points));
     Ok(report)
 }
 
@@ -62,7 +59,7 @@ fn disks(manifest: &Manifest) -> Vec<Vec<Cell>> {
         .collect()
 }
 
-const STREAM_COLUMNS: &[&str] = &["name", "segment", "sequence", "digest"];
+const STREAM_COLUMNS: &[&str] = &["name", "segment", "sequence", "digest", "kept"];
 
 fn streams(manifest: &Manifest) -> Vec<Vec<Cell>> {
     let streams = manifest.streams.iter();
@@ -73,12 +70,47 @@ fn streams(manifest: &Manifest) -> Vec<Vec<Cell>> {
                 Cell::Number(stream.position.segment),
                 Cell::Number(stream.position.sequence.0),
                 Cell::text(&stream.position.digest),
+                Cell::Number(stream.kept),
             ]
         })
         .collect()
 }
 
-const POINT_COLUMNS: &[&str] = &[
+const PAGE_COLUMNS: &[&str] = &["points", "epoch", "id", "object_bytes", "digest"];
+
+fn pages(manifest: &Manifest) -> Vec<Vec<Cell>> {
+    let pages = manifest.pages.iter();
+    pages
+        .map(|page| object_row(u64::from(page.points), &page.object))
+        .collect()
+}
+
+const INDEX_COLUMNS: &[&str] = &["layers", "epoch", "id", "object_bytes", "digest"];
+
+fn indexes(manifest: &Manifest) -> Vec<Vec<Cell>> {
+    let indexes = manifest.indexes.iter();
+    indexes
+        .flat_map(|index| {
+            index
+                .objects
+                .iter()
+                .map(move |object| (index.layers, object))
+        })
+        .map(|(layers, object)| object_row(u64::from(layers), object))
+        .collect()
+}
+
+fn object_row(number: u64, object: &LayerRef) -> Vec<Cell> {
+    vec![
+        Cell::Number(number),
+        Cell::Number(object.epoch.0),
+        Cell::text(&object.id),
+        Cell::Bytes(object.object_bytes),
+        Cell::text(&object.digest),
+    ]
+}
+
+pub(super) const POINT_COLUMNS: &[&str] = &[
     "id",
     "kind",
     "name",
@@ -90,7 +122,7 @@ const POINT_COLUMNS: &[&str] = &[
     "cut",
 ];
 
-fn point(point: &Point) -> Vec<Cell> {
+pub(super) fn point(point: &Point) -> Vec<Cell> {
     let sequences = point.sequences.iter().map(|sequence| sequence.0);
     vec![
         Cell::Number(point.id),
@@ -105,20 +137,11 @@ fn point(point: &Point) -> Vec<Cell> {
     ]
 }
 
-const LAYER_COLUMNS: &[&str] = &["point", "epoch", "id", "object_bytes", "digest"];
+pub(super) const LAYER_COLUMNS: &[&str] = &["point", "epoch", "id", "object_bytes", "digest"];
 
-fn layers(manifest: &Manifest) -> Vec<Vec<Cell>> {
-    let points = manifest.points.iter();
+pub(super) fn layers<'a>(points: impl Iterator<Item = &'a Point>) -> Vec<Vec<Cell>> {
     points
         .flat_map(|point| point.layers.iter().map(move |layer| (point.id, layer)))
-        .map(|(point, layer)| {
-            vec![
-                Cell::Number(point),
-                Cell::Number(layer.epoch.0),
-                Cell::text(&layer.id),
-                Cell::Bytes(layer.object_bytes),
-                Cell::text(&layer.digest),
-            ]
-        })
+        .map(|(point, layer)| object_row(point, layer))
         .collect()
 }

@@ -12,6 +12,8 @@ use super::inspect;
 
 const SEGMENT: &str = include_str!("../../../changelog/golden/segment.hex");
 const LAYER: &str = include_str!("../../../changelog/golden/layer.hex");
+const PAGE: &str = include_str!("../../../recovery/golden/page.hex");
+const HOLD: &str = include_str!("../../../recovery/golden/hold.hex");
 const MANIFEST: &str = include_str!("../../../recovery/golden/manifest.hex");
 const PROGRESS: &str = include_str!("../../../target/golden/progress.hex");
 
@@ -71,6 +73,8 @@ fn every_kind_of_object_is_recognised() {
         (bytes_of(SEGMENT), "segment"),
         (bytes_of(LAYER), "layer"),
         (bytes_of(MANIFEST), "manifest"),
+        (bytes_of(PAGE), "page of points"),
+        (bytes_of(HOLD), "hold"),
         (record(), "replica progress"),
         (Vec::new(), "boundary"),
     ];
@@ -83,11 +87,13 @@ fn every_kind_of_object_is_recognised() {
     }
     assert_eq!(json(&[])["number"], 7);
     let manifest = json(&bytes_of(MANIFEST));
-    assert_eq!(
-        manifest["points"][0]["pinned_until"],
-        "2025-11-23T08:20:00.000099Z"
-    );
-    assert_eq!(manifest["points"][1]["pinned_until"], Value::Null);
+    assert_eq!(manifest["points_in_pages"], 1);
+    assert_eq!(manifest["keep"], "asr:7d");
+    assert_eq!(manifest["streams"][1]["kept"], 0x22);
+    assert_eq!(manifest["pages"][0]["epoch"], 0x7a);
+    assert_eq!(manifest["indexes"][1]["object_bytes"], 0x7e00);
+    assert_eq!(json(&bytes_of(PAGE))["layers"][0]["point"], 0x60);
+    assert_eq!(json(&bytes_of(HOLD))["manifest"], 0x7e);
     assert_eq!(manifest["layers"][2]["point"], 0x68);
     assert_eq!(json(&record())["slots"][0]["to"], 0x92);
 }
@@ -95,15 +101,15 @@ fn every_kind_of_object_is_recognised() {
 /// One bit of each byte; what is refused names a part and a place, as damage.
 #[test]
 fn a_damaged_object_is_refused_with_its_place() {
-    for hex in [SEGMENT, LAYER, MANIFEST] {
+    for hex in [SEGMENT, LAYER, MANIFEST, PAGE, HOLD] {
         let bytes = bytes_of(hex);
         let (_folder, path, disk) = file(&bytes);
         for (at, byte) in bytes.iter().enumerate() {
             let place = u64::try_from(at).unwrap();
             disk.write_at(place, &[byte ^ 1 << (at % 8)]).unwrap();
             let error = inspect(&path, false, false).unwrap_err();
-            // A manifest says only at its front what it is.
-            let known = hex != MANIFEST || at >= 8;
+            // What is no container says only at its front what it is.
+            let known = [SEGMENT, LAYER].contains(&hex) || at >= 8;
             let kind = if known {
                 ErrorKind::Corrupt
             } else {

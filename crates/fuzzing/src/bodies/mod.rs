@@ -6,10 +6,12 @@ mod directory;
 mod footer;
 mod frame;
 mod header;
+mod hold;
 mod layer;
 mod manifest;
 mod marker;
 mod names;
+mod page;
 mod point_reader;
 mod progress;
 mod segment;
@@ -21,10 +23,12 @@ pub use directory::directory;
 pub use footer::footer;
 pub use frame::frame;
 pub use header::header;
+pub use hold::hold;
 pub use layer::layer;
 pub use manifest::manifest;
 pub use marker::marker;
 pub use names::names;
+pub use page::page;
 pub use point_reader::point_reader;
 pub use progress::progress;
 pub use segment::segment;
@@ -53,6 +57,6 @@ macro_rules! bodies {
 }
 
 bodies! {
-    coalesce container directory footer frame header layer manifest marker names point_reader progress
-    segment write_log
+    coalesce container directory footer frame header hold layer manifest marker names page point_reader
+    progress segment write_log
 }

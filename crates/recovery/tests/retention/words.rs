@@ -167,7 +167,6 @@ fn a_point_of_a_manifest_can_be_decided_on() {
         time: Timestamp(JANUARY),
         cut: ObjectId([1; 16]),
         table: 0,
-        pinned_until: Timestamp(9),
         changed_bytes: 512,
         sequences: Vec::new(),
         layers: vec![LayerRef {
