@@ -6,11 +6,11 @@
 use std::{error, fmt, sync::Arc};
 
 /// Parts a key has at most.
-const PARTS_MAX: usize = 8;
+const PARTS_MAX: usize = 16;
 /// Bytes a part has at most.
 const PART_BYTES_MAX: usize = 128;
 
-/// The name of an object: one to eight parts with `/` between them.
+/// The name of an object: one to sixteen parts with `/` between them.
 ///
 /// Each part matches `[a-z0-9][a-z0-9._-]{0,127}`. Keys order as their text does, byte by byte.
 /// Cloning is cheap.
@@ -39,7 +39,7 @@ impl Key {
         for part in text.split('/') {
             parts += 1;
             if parts > PARTS_MAX {
-                return Err(invalid("it has at most 8 parts"));
+                return Err(invalid("it has at most 16 parts"));
             }
             check_part(part).map_err(invalid)?;
         }
@@ -159,7 +159,7 @@ mod tests {
             "a\\b",
             "a\0",
             "é",
-            "a/b/c/d/e/f/g/h/i",
+            "a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q",
             long.as_str(),
         ] {
             assert!(Key::new(text).is_err(), "{text:?} was accepted");

@@ -28,7 +28,7 @@ impl Under {
     ///
     /// # Panics
     ///
-    /// With names whose length together is over that of a key.
+    /// With names that together have more parts than a key.
     #[must_use]
     pub fn outer(&self, key: &Key) -> Key {
         let name = format!("{}/{key}", self.prefix);

@@ -129,9 +129,10 @@ impl Life {
     /// Another worker takes over, and goes on behind the last point.
     fn replicate(&mut self) {
         self.writer.seal().expect("memory does not fail");
-        let mut ingest =
-            Ingest::open(ingest_parts(&self.cache, &self.target)).expect("it is there");
-        let parts = ingest_parts(&self.cache, &self.target);
+        let mut parts = ingest_parts(&self.cache, &self.target);
+        // Ids are never used twice, whichever worker takes them.
+        parts.nonces = Arc::clone(&self.nonces);
+        let mut ingest = Ingest::open(parts.clone()).expect("it is there");
         let at = ingest.position();
         let mut reader = StreamReader::new(Arc::clone(&self.cache), parts.group, parts.stream, at);
         while let Some(segment) = reader.next_segment().expect("the chain is whole") {
