@@ -9,6 +9,8 @@
 //! period = number ("s" | "m" | "h" | "d" | "w")
 //! ```
 //!
+//! `docs/retention.md` says the same to operators, with the tables of the presets.
+//!
 //! | module | what |
 //! | --- | --- |
 //! | `period` | lengths of time |
