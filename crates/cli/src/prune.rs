@@ -1,9 +1,8 @@
 //! `afterimage prune`.
 
 use afterimage::{
-    Point, Upkeep, decisions, open_existing_store,
+    Point, Tend, Upkeep, decisions, open_existing_store,
     recovery::retention::{Decision, Keep},
-    tend,
 };
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
@@ -32,7 +31,11 @@ pub(crate) fn run(arguments: &args::Prune, output: &mut Output) -> Result<(), Fa
         rewind: None,
         compact: true,
     };
-    let tended = tend(&target, &at.group, upkeep, *take_over, &stop_on_signal()?)?;
+    let tend = Tend {
+        take_over: *take_over,
+        ..Tend::new(target, at.group.clone(), upkeep)
+    };
+    let tended = tend.run(&stop_on_signal()?)?;
     output.value(&json!({
         "pruned_points": tended.pruned,
         "compacted_layers": tended.compacted,

@@ -50,4 +50,4 @@ pub use replicas::{ReplicaReport, ReplicaSpec};
 pub use restore::{Onto, Restore, RestoreProgress, Restored};
 pub use rewind::{Moment, Rewound};
 pub use stop::Stop;
-pub use tend::{decisions, tend};
+pub use tend::{Tend, decisions};

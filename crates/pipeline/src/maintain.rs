@@ -89,8 +89,8 @@ impl Maintenance {
         })
     }
 
-    /// Does all there is to do, committing through `commit`. `now_or_never`: whether also what could
-    /// wait for more points is done.
+    /// Does all there is to do, committing through `commit`; with `due` also what could wait for
+    /// more points.
     pub(crate) fn tend(
         &mut self,
         mut head: Head,
@@ -110,8 +110,10 @@ impl Maintenance {
             self.collector.note(&head.manifest, &after.manifest);
             head = after;
         }
+        let manifests = self.collector.manifests_waiting();
         let is_due = self.collector.waiting() > 0
-            || self.collector.manifests_waiting() > MANIFESTS_WAITING_MAX;
+            || manifests > MANIFESTS_WAITING_MAX
+            || due && manifests > 0;
         if is_due {
             tended.collected = self.collector.collect(&head, (self.clock)())?;
         }

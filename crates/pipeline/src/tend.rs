@@ -12,7 +12,7 @@ use afterimage_recovery::{
 use afterimage_storage::{Nonces, Store};
 
 use crate::{
-    clock::system_clock,
+    clock::{Clock, system_clock},
     error::Error,
     maintain::{Maintenance, Tended, Upkeep, kept_by},
     points::Points,
@@ -56,49 +56,86 @@ pub fn decisions(
         .collect())
 }
 
-/// Takes a group over and does all the upkeep there is to do. The worker that had it, if any, is
-/// fenced: so without `take_over` this is refused where one was heard of lately.
-///
-/// # Errors
-///
-/// The store failed, there is no such group, or a worker is likely to be at work.
-pub fn tend(
-    target: &Arc<dyn Store>,
-    group: &Name,
-    upkeep: Upkeep,
-    take_over: bool,
-    stop: &Stop,
-) -> Result<Tended, Error> {
-    let clock = system_clock();
-    let head = load_head(target.as_ref(), group)?;
-    let head =
-        head.ok_or_else(|| Error::invalid(format!("there is no group {group} at this target")))?;
-    let now = clock();
-    let heard = head.manifest.created;
-    if !take_over && is_recent(heard, now) {
-        return Err(Error::invalid(format!(
-            "a worker committed to group {group} less than ten minutes ago and may be at work: it \
-             prunes by itself when it is given --keep; if none is at work, say so (--take-over)"
-        )));
+/// Upkeep to be done where no worker runs.
+#[derive(Clone)]
+pub struct Tend {
+    /// The target.
+    pub target: Arc<dyn Store>,
+    /// The group.
+    pub group: Name,
+    /// What is kept.
+    pub upkeep: Upkeep,
+    /// Whether it is done although a worker was heard of lately.
+    pub take_over: bool,
+    /// Says what time it is.
+    pub clock: Clock,
+    /// Source of ids.
+    pub nonces: Arc<Nonces>,
+}
+
+impl std::fmt::Debug for Tend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tend({}, {:?})", self.group, self.upkeep)
     }
-    let nonces = Arc::new(Nonces::from_os());
-    let mut committer =
-        Committer::acquire(Arc::clone(target), Arc::clone(&nonces), group.clone(), now)?;
-    // The window is the business of the worker that fills it.
-    let head = committer.head().clone();
-    let mut maintenance = Maintenance::open(
-        Arc::clone(target),
-        nonces,
-        Arc::clone(&clock),
-        upkeep,
-        &head,
-    )?;
-    let mut commit = |change| Ok(committer.commit(change, clock())?.clone());
-    let mut pace = |_bytes| match stop.is_stopped() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    };
-    maintenance.tend(head, true, &mut commit, &mut pace)
+}
+
+impl Tend {
+    /// Upkeep of a group at a target.
+    #[must_use]
+    pub fn new(target: Arc<dyn Store>, group: Name, upkeep: Upkeep) -> Tend {
+        Tend {
+            target,
+            group,
+            upkeep,
+            take_over: false,
+            clock: system_clock(),
+            nonces: Arc::new(Nonces::from_os()),
+        }
+    }
+
+    /// Takes the group over and does all the upkeep there is to do. The worker that had it, if any,
+    /// is fenced: so without `take_over` this is refused where one was heard of lately.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, there is no such group, or a worker is likely to be at work.
+    pub fn run(&self, stop: &Stop) -> Result<Tended, Error> {
+        let Tend {
+            target,
+            group,
+            upkeep,
+            take_over,
+            clock,
+            nonces,
+        } = self;
+        let head = load_head(target.as_ref(), group)?;
+        let head = head
+            .ok_or_else(|| Error::invalid(format!("there is no group {group} at this target")))?;
+        let now = clock();
+        if !take_over && is_recent(head.manifest.created, now) {
+            return Err(Error::invalid(format!(
+                "a worker committed to group {group} less than ten minutes ago and may be at work: \
+                 it prunes by itself when it is given --keep; if none is at work, say so \
+                 (--take-over)"
+            )));
+        }
+        let mut committer =
+            Committer::acquire(Arc::clone(target), Arc::clone(nonces), group.clone(), now)?;
+        let head = committer.head().clone();
+        let mut maintenance = Maintenance::open(
+            Arc::clone(target),
+            Arc::clone(nonces),
+            Arc::clone(clock),
+            upkeep.clone(),
+            &head,
+        )?;
+        let mut commit = |change| Ok(committer.commit(change, clock())?.clone());
+        let mut pace = |_bytes| match stop.is_stopped() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        maintenance.tend(head, true, &mut commit, &mut pace)
+    }
 }
 
 fn is_recent(heard: Timestamp, now: Timestamp) -> bool {

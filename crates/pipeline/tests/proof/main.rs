@@ -8,6 +8,7 @@
 //! | `full_store` | a file system that runs full at any place |
 //! | `fencing` | two workers, paused workers, gaps, outcomes in doubt |
 //! | `invariants` | random histories against plain arrays |
+//! | `upkeep` | pruning, compaction and collection, cut anywhere and beside readers |
 //! | `mutants` | the chain with one rule broken at a time, each caught by one of the sweeps |
 //!
 //! Everything runs in a loop on one thread, so a run repeats exactly. `AFTERIMAGE_SWEEP=long` raises
@@ -27,3 +28,5 @@ mod invariants;
 mod mutants;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod upkeep;

@@ -124,11 +124,17 @@ pub(crate) fn send(scenario: &Scenario, agent: &mut StreamWriter, end: usize) ->
             } => agent.zero(disk, start, sectors, now)?,
             Record::Mark => {
                 let number = scenario.markers_within(u64::try_from(index).unwrap()) + 1;
-                agent.mark(MarkerKind::Crash, "", cut(number), now)?;
+                let time = marker_time(number);
+                agent.mark(MarkerKind::Crash, "", cut(number), time)?;
             }
         }
     }
     Ok(agent.seal()?)
+}
+
+/// The time of a marker: one a minute.
+pub(crate) fn marker_time(number: usize) -> Timestamp {
+    Timestamp(60_000_000 * u64::try_from(number).unwrap())
 }
 
 /// A worker: reader and ingest.
