@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use afterimage::{Name, PointSelector, recovery::retention::Keep};
+use afterimage::{Moment, Name, PointSelector, recovery::retention::Keep};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
@@ -260,6 +260,7 @@ Examples:
   afterimage restore --group shop --target ./points --point latest --disk root --to root.raw
   afterimage restore --group shop --target ./points --point 2026-11-20T14:05:00Z --disk root \\
       --to root.raw --overwrite
+  afterimage restore --group shop --target ./points --at 48211 --disk root --to root.raw
   afterimage restore --group shop --target ./points --point 7 --disk root --to root.raw \\
       --in-place --from 9")]
 pub(crate) struct Restore {
@@ -267,8 +268,13 @@ pub(crate) struct Restore {
     pub(crate) at: At,
     /// The point: latest, an id, a name, or a time as in 2026-11-20T14:05:00Z (the newest point not
     /// younger than it); name:TEXT for a name that looks like one of the others
-    #[arg(long, value_parser = point_arg::parse)]
-    pub(crate) point: PointSelector,
+    #[arg(long, value_parser = point_arg::parse, required_unless_present = "at_write")]
+    pub(crate) point: Option<PointSelector>,
+    /// The disk after any single write of the window that `replicate --rewind` keeps: the number of a
+    /// record of the stream, or a time (everything that is known to be written by then)
+    #[arg(long = "at", id = "at_write", value_name = "TIME|RECORD", value_parser = point_arg::parse_moment,
+          conflicts_with_all = ["point", "in_place"])]
+    pub(crate) moment: Option<Moment>,
     /// The disk
     #[arg(long)]
     pub(crate) disk: Name,

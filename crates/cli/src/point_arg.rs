@@ -1,6 +1,6 @@
 //! Reading points and shares from the command line.
 
-use afterimage::{PointSelector, Timestamp};
+use afterimage::{Moment, PointSelector, Timestamp, changelog::Sequence};
 
 /// `latest`, an id, a time, or a name; `name:TEXT` for a name that looks like one of the others.
 pub(crate) fn parse(text: &str) -> Result<PointSelector, String> {
@@ -22,6 +22,17 @@ pub(crate) fn parse(text: &str) -> Result<PointSelector, String> {
         return Ok(PointSelector::At(Timestamp(micros)));
     }
     Ok(PointSelector::Name(text.to_owned()))
+}
+
+/// A write: the number of its record, or a time.
+pub(crate) fn parse_moment(text: &str) -> Result<Moment, String> {
+    if let Ok(record) = text.parse() {
+        return Ok(Moment::Record(Sequence(record)));
+    }
+    match parse(text)? {
+        PointSelector::At(time) => Ok(Moment::Time(time)),
+        _ => Err("give the number of a record, or a time as in 2026-11-20T14:05:00Z".to_owned()),
+    }
 }
 
 /// A share such as `5%`, in millionths.

@@ -1,6 +1,6 @@
 //! `afterimage read`.
 
-use afterimage::{Points, open_existing_store};
+use afterimage::{HeldPoints, PointReader, PointSelector, open_existing_store};
 
 use crate::{args, failure::Failure, output::Output};
 
@@ -8,15 +8,24 @@ use crate::{args, failure::Failure, output::Output};
 const PIECE_BYTES: u64 = 1 << 20;
 
 pub(crate) fn run(arguments: &args::Read, output: &mut Output) -> Result<(), Failure> {
+    let args::Read { at, point, .. } = arguments;
+    let target = open_existing_store(&at.target)?;
+    let held = HeldPoints::take(&target, &at.group, point, "read")?;
+    let reader = held.points().open(&PointSelector::Id(held.point()));
+    let printed = reader
+        .map_err(Failure::from)
+        .and_then(|reader| print(&reader, arguments, output));
+    held.release()?;
+    printed
+}
+
+fn print(reader: &PointReader, arguments: &args::Read, output: &mut Output) -> Result<(), Failure> {
     let args::Read {
-        at,
-        point,
         disk,
         offset,
         length,
+        ..
     } = arguments;
-    let target = open_existing_store(&at.target)?;
-    let reader = Points::load(&target, &at.group)?.open(point)?;
     let (start, length) = (offset.0, length.0);
     let size = reader.disk(disk).map_err(afterimage::Error::from)?.bytes();
     let end = start.checked_add(length).filter(|&end| end <= size);

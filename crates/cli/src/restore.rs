@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use afterimage::{
-    ErrorKind, Onto, Points, Restore, RestoreProgress, Restored, open_existing_store,
+    ErrorKind, HeldPoints, Moment, Onto, PointSelector, Restore, RestoreAt, RestoreProgress,
+    Restored, RestoredAt, open_existing_store,
 };
 use serde_json::json;
 
@@ -19,6 +20,7 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
     let args::Restore {
         at,
         point,
+        moment,
         disk,
         to,
         overwrite,
@@ -26,7 +28,14 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
         from,
     } = arguments;
     let target = open_existing_store(&at.target)?;
-    let points = Points::load(&target, &at.group)?;
+    if let Some(moment) = moment {
+        return at_write(arguments, *moment, output);
+    }
+    let point = point.clone().unwrap_or(PointSelector::Latest);
+    let who = format!("restore to {}", to.display());
+    let held = HeldPoints::take(&target, &at.group, &point, &who)?;
+    let points = held.points();
+    let point = PointSelector::Id(held.point());
     let onto = match (overwrite, in_place) {
         (true, _) => Onto::Anything,
         (_, true) => Onto::Disk {
@@ -41,7 +50,7 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
         )));
     }
     let restore = Restore {
-        point: point.clone(),
+        point,
         disk: disk.clone(),
         to: to.clone(),
         onto,
@@ -54,7 +63,8 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
         reason = "for the figure that people are shown"
     )]
     let start = Instant::now();
-    let restored = follow(&bar, &counts, || restore.run(&points, &counts, &stop));
+    let restored = follow(&bar, &counts, || restore.run(points, &counts, &stop));
+    held.release()?;
     let restored = restored.map_err(|error| {
         let failure = Failure::from(error);
         match failure.kind {
@@ -88,5 +98,52 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
         to.display(),
         size(applied.written_bytes),
         rate(applied.written_bytes, seconds)
+    ))
+}
+
+/// The disk after a single write.
+fn at_write(arguments: &args::Restore, moment: Moment, output: &mut Output) -> Result<(), Failure> {
+    let args::Restore {
+        at,
+        disk,
+        to,
+        overwrite,
+        ..
+    } = arguments;
+    let target = open_existing_store(&at.target)?;
+    let who = format!("restore to {}", to.display());
+    let held = HeldPoints::take(&target, &at.group, &PointSelector::Latest, &who)?;
+    let restore = RestoreAt {
+        moment,
+        disk: disk.clone(),
+        to: to.clone(),
+        overwrite: *overwrite,
+    };
+    let stop = stop_on_signal()?;
+    let counts = RestoreProgress::default();
+    let bar = progress::bytes("restoring", output.is_json());
+    let restored = follow(&bar, &counts, || restore.run(held.points(), &counts, &stop));
+    held.release()?;
+    let RestoredAt {
+        sequence,
+        point,
+        disk_bytes,
+        applied,
+    } = restored?;
+    output.value(&json!({
+        "record": sequence.0,
+        "point": point,
+        "disk": disk.as_str(),
+        "to": to.display().to_string(),
+        "disk_bytes": disk_bytes,
+        "written_bytes": applied.written_bytes,
+        "zeroed_bytes": applied.zeroed_bytes,
+        "fetched_bytes": applied.fetched_bytes,
+    }))?;
+    output.note(&format!(
+        "disk {disk} of {} after record {sequence}, reached from point {point}, is at {}; {} written",
+        size(disk_bytes),
+        to.display(),
+        size(applied.written_bytes)
     ))
 }

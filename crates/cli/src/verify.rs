@@ -1,6 +1,6 @@
 //! `afterimage verify`.
 
-use afterimage::{Points, Sample, open_existing_store};
+use afterimage::{HeldPoints, PointSelector, Sample, open_existing_store};
 use serde_json::json;
 
 use crate::{
@@ -18,18 +18,20 @@ pub(crate) fn run(arguments: &args::Verify, output: &mut Output) -> Result<(), F
         seed,
     } = arguments;
     let target = open_existing_store(&at.target)?;
-    let points = Points::load(&target, &at.group)?;
-    let up_to = points.find(point)?.id;
+    let held = HeldPoints::take(&target, &at.group, point, "verify")?;
+    let up_to = held.point();
     let sample = Sample {
         per_million: *sample,
         seed: *seed,
     };
     let bar = progress::items("verifying layers", 0, output.is_json());
-    let verified = points.verify(point, sample, &mut |layers, so_far| {
+    let point = PointSelector::Id(up_to);
+    let verified = held.points().verify(&point, sample, &mut |layers, so_far| {
         bar.set_length(u64::try_from(layers).unwrap_or(u64::MAX));
         bar.set_position(so_far.layers);
     });
     bar.finish_and_clear();
+    held.release()?;
     let verified = verified?;
     output.value(&json!({
         "point": up_to,

@@ -54,6 +54,10 @@ impl Points {
         }
     }
 
+    pub(crate) const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// The manifest they are in.
     #[must_use]
     pub const fn manifest(&self) -> &Manifest {

@@ -349,7 +349,7 @@ pub(crate) fn advance(
     Ok(applied)
 }
 
-fn applier<'a>(
+pub(crate) fn applier<'a>(
     point: &'a PointReader,
     disk: &'a dyn Disk,
     mode: Mode,
@@ -433,6 +433,6 @@ pub(crate) fn is_device(path: &Path) -> bool {
         .is_ok_and(|found| found.file_type().is_block_device())
 }
 
-fn set(counter: &AtomicU64, value: u64) {
+pub(crate) fn set(counter: &AtomicU64, value: u64) {
     counter.store(value, std::sync::atomic::Ordering::Relaxed);
 }
