@@ -136,7 +136,8 @@ pub(crate) struct LogWrites {
 Examples:
   afterimage replicate --group shop --cache ./cache --target ./points --once
   afterimage replicate --group shop --cache ./cache --target ./points \\
-      --replica root=/var/lib/replica/root.raw --memory 256MiB")]
+      --replica root=/var/lib/replica/root.raw --memory 256MiB
+  afterimage replicate --group shop --cache ./cache --target ./points --keep 'asr:7d' --rewind 1h")]
 pub(crate) struct Replicate {
     /// The group
     #[arg(long, env = "AFTERIMAGE_GROUP")]
@@ -162,6 +163,14 @@ pub(crate) struct Replicate {
     /// Threads that hash and compress; one a core where none are given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Which points stay: a preset (asr, drs, journal, each with :PERIOD) or a ladder such as
+    /// 2h:all,1d:1h,7d:2h; the group's own policy, or all, where none is given
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) keep: Option<Keep>,
+    /// Keep the segments of so long a time at the target too, so that `restore --at` can go back to
+    /// any single write in it
+    #[arg(long, value_name = "TIME")]
+    pub(crate) rewind: Option<jiff::SignedDuration>,
     /// How often to look for the next segment
     #[arg(long, default_value = "1s", value_name = "TIME")]
     pub(crate) poll: jiff::SignedDuration,

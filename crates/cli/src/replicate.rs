@@ -3,7 +3,8 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use afterimage::{
-    Event, Name, Outcome, Pipeline, PointReport, ReplicaSpec, open_existing_store, open_store,
+    Event, Name, Outcome, Pipeline, PointReport, ReplicaSpec, Upkeep, open_existing_store,
+    open_store,
 };
 use serde_json::json;
 
@@ -53,15 +54,24 @@ pub(crate) fn run(arguments: &Replicate, output: &mut Output) -> Result<(), Fail
         memory,
         threads,
         poll,
+        keep,
+        rewind,
         ..
     } = arguments;
     let poll = Duration::try_from(*poll)
         .unwrap_or_default()
         .max(Duration::from_millis(10));
+    let rewind = rewind.map(Duration::try_from).transpose();
+    let upkeep = Upkeep {
+        keep: keep.clone(),
+        rewind: rewind.map_err(|_| Failure::invalid("--rewind is a time above zero"))?,
+        ..Upkeep::default()
+    };
     let cache = open_existing_store(cache)?;
     let target = open_store(target)?;
     let mut builder = Pipeline::builder(group.clone(), cache, target)
         .memory(memory.0)
+        .upkeep(upkeep)
         .poll(poll);
     if let Some(threads) = threads {
         builder = builder.threads(usize::from(*threads));

@@ -23,9 +23,7 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
         moment,
         disk,
         to,
-        overwrite,
-        in_place,
-        from,
+        ..
     } = arguments;
     let target = open_existing_store(&at.target)?;
     if let Some(moment) = moment {
@@ -36,19 +34,7 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
     let held = HeldPoints::take(&target, &at.group, &point, &who)?;
     let points = held.points();
     let point = PointSelector::Id(held.point());
-    let onto = match (overwrite, in_place) {
-        (true, _) => Onto::Anything,
-        (_, true) => Onto::Disk {
-            standing: from.clone(),
-        },
-        _ => Onto::Nothing,
-    };
-    if matches!(onto, Onto::Nothing) && to.symlink_metadata().is_ok() {
-        return Err(Failure::invalid(format!(
-            "{} exists already; give another path, or --overwrite, or --in-place",
-            to.display()
-        )));
-    }
+    let onto = onto(arguments)?;
     let restore = Restore {
         point,
         disk: disk.clone(),
@@ -99,6 +85,31 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
         size(applied.written_bytes),
         rate(applied.written_bytes, seconds)
     ))
+}
+
+/// What may be at the path before.
+fn onto(arguments: &args::Restore) -> Result<Onto, Failure> {
+    let args::Restore {
+        to,
+        overwrite,
+        in_place,
+        from,
+        ..
+    } = arguments;
+    let onto = match (overwrite, in_place) {
+        (true, _) => Onto::Anything,
+        (_, true) => Onto::Disk {
+            standing: from.clone(),
+        },
+        _ => Onto::Nothing,
+    };
+    if matches!(onto, Onto::Nothing) && to.symlink_metadata().is_ok() {
+        return Err(Failure::invalid(format!(
+            "{} exists already; give another path, or --overwrite, or --in-place",
+            to.display()
+        )));
+    }
+    Ok(onto)
 }
 
 /// The disk after a single write.

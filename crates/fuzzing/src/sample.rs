@@ -114,6 +114,7 @@ pub(crate) fn ingest_parts(cache: &Arc<dyn Store>, target: &Arc<dyn Store>) -> I
         nonces: Arc::new(Nonces::seeded(2)),
         clock: Arc::new(|| Timestamp(1_700_000_000_000_000)),
         memory: 1 << 20,
+        rewind: false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Points that are held: while somebody reads them, or because an operator pinned them.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use afterimage_changelog::{Name, ObjectId, Timestamp};
 use afterimage_recovery::{
@@ -15,6 +15,7 @@ use crate::{
     clock::system_clock,
     error::{Error, ErrorKind},
     points::{PointSelector, Points},
+    stop::Stop,
 };
 
 /// A reader that died holds its point for so long.
@@ -138,7 +139,7 @@ pub fn pin(
         match take(store, group, selector, &request) {
             Err(error) if error.kind() == ErrorKind::Unavailable && attempts < PIN_ATTEMPTS => {
                 attempts += 1;
-                thread::sleep(PIN_PAUSE);
+                let _nobody_stops_it = Stop::default().wait(PIN_PAUSE);
             }
             Err(error) => return Err(error),
             Ok(held) => {
@@ -264,6 +265,9 @@ impl Stands {
     ) -> Result<(), Error> {
         const STAND_FOR: u64 = 30 * 24 * 3600 * 1_000_000;
         const RENEWED_AFTER: u64 = STAND_FOR / 30;
+        if !self.held.iter().any(|(known, _)| known == disk) {
+            self.find(store, group, disk)?;
+        }
         let known = self.held.iter().position(|(known, _)| known == disk);
         let known = known.and_then(|at| self.held.get(at).map(|(_, hold)| (at, hold)));
         let fresh = known.is_some_and(|(_, hold)| {
@@ -297,19 +301,12 @@ impl Stands {
         Ok(())
     }
 
-    /// Finds the holds that an earlier worker left for these disks.
-    pub(crate) fn find(
-        store: &Arc<dyn Store>,
-        group: &Name,
-        disks: &[Name],
-    ) -> Result<Stands, Error> {
-        let mut held = Vec::new();
-        for (_, hold) in list_holds(store.as_ref(), group)? {
-            let of = |disk: &&Name| hold.text == format!("replica {disk}");
-            if let Some(disk) = disks.iter().find(of).filter(|_| hold.kind == HoldKind::Use) {
-                held.push((disk.clone(), hold));
-            }
-        }
-        Ok(Stands { held })
+    /// Finds the hold that an earlier worker left for a disk.
+    fn find(&mut self, store: &Arc<dyn Store>, group: &Name, disk: &Name) -> Result<(), Error> {
+        let text = format!("replica {disk}");
+        let mut listed = list_holds(store.as_ref(), group)?.into_iter();
+        let left = listed.find(|(_, hold)| hold.kind == HoldKind::Use && hold.text == text);
+        self.held.extend(left.map(|(_, hold)| (disk.clone(), hold)));
+        Ok(())
     }
 }

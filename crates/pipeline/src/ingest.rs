@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     error::Error,
     gather::{Gather, position, split},
+    rewind::Keeper,
 };
 
 /// Bytes of memory that one gathered record needs at the worst: its extent, what is live of it, and
@@ -74,6 +75,8 @@ pub struct IngestParts {
     pub clock: Clock,
     /// Bytes of memory to stay under.
     pub memory: u64,
+    /// Whether the segments are kept at the target, so that single writes can be gone back to.
+    pub rewind: bool,
 }
 
 impl std::fmt::Debug for IngestParts {
@@ -96,6 +99,7 @@ pub struct Ingest {
     partial_source_bytes: u64,
     /// The lowest segment that may still be in the cache.
     oldest: u64,
+    keeper: Option<Keeper>,
     /// Whether a segment was taken whose name may not be durable yet.
     unsettled: bool,
 }
@@ -117,6 +121,18 @@ impl Ingest {
         let disks = manifest.points.last().map(|point| manifest.disks(point));
         let disks = disks.unwrap_or_default().to_vec();
         let position = manifest.position(&parts.stream);
+        let known = manifest.streams.iter();
+        let known = known.into_iter().find(|known| known.name == parts.stream);
+        let keeper = parts.rewind.then(|| {
+            let (group, stream) = (parts.group.clone(), parts.stream.clone());
+            Keeper::new(
+                Arc::clone(&parts.cache),
+                &parts.target,
+                group,
+                stream,
+                known,
+            )
+        });
         // What is live of n records is less than 2n runs, and they go into one layer's rows.
         let rows = ROWS_MAX / 2 - ROWS_SPARE;
         let records_max = (parts.memory / 2 / BYTES_PER_RECORD).clamp(1024, rows);
@@ -129,6 +145,7 @@ impl Ingest {
             partial_records: 0,
             partial_source_bytes: 0,
             oldest: 0,
+            keeper,
             unsettled: false,
         };
         if let Some(position) = position {
@@ -214,8 +231,10 @@ impl Ingest {
     ///
     /// 1. the layers are written and durable: a crash leaves objects that nobody names;
     /// 2. the names of the segments read are durable, so that no later cache contradicts the point;
-    /// 3. the manifest commits point, position and layers at once, and is read back;
-    /// 4. the segments before the position are deleted: a crash leaves some, which the next open
+    /// 3. where single writes can be gone back to the segments are kept at the target: a crash
+    ///    leaves some that no manifest counts yet;
+    /// 4. the manifest commits point, position and layers at once, and is read back;
+    /// 5. the segments before the position are deleted: a crash leaves some, which the next open
     ///    deletes.
     fn cut(&mut self, marker: &Marker, position: Position) -> Result<PointReport, Error> {
         self.seal_partial()?;
@@ -241,8 +260,13 @@ impl Ingest {
             streams: vec![(stream.clone(), position)],
         };
         let now = clock();
+        let kept = match &mut self.keeper {
+            Some(keeper) => vec![(stream.clone(), keeper.keep_up_to(position.segment)?)],
+            None => Vec::new(),
+        };
         let change = Change {
             points: vec![proposal],
+            kept,
             ..Change::default()
         };
         self.committer.commit(change, now)?;
@@ -301,6 +325,16 @@ impl Ingest {
         self.gather.clear();
         self.partial.add(written);
         Ok(())
+    }
+
+    /// Commits a change that is no point.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Committer::commit`].
+    pub(crate) fn commit(&mut self, change: Change) -> Result<Head, Error> {
+        let now = (self.parts.clock)();
+        Ok(self.committer.commit(change, now)?.clone())
     }
 
     /// Deletes the layers of an interval that will not be committed from here, so that trying again

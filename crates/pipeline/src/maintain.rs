@@ -42,6 +42,8 @@ pub(crate) struct Maintenance {
     group: Name,
     upkeep: Upkeep,
     collector: Collector,
+    /// The manifest that was looked at last.
+    seen: Manifest,
     /// When points were last pruned, and up to which one.
     pruned: Option<(Timestamp, u64)>,
 }
@@ -87,6 +89,7 @@ impl Maintenance {
             group,
             upkeep,
             collector,
+            seen: head.manifest.clone(),
             pruned: None,
         })
     }
@@ -97,10 +100,11 @@ impl Maintenance {
         &mut self,
         mut head: Head,
         due: bool,
-        commit: &mut dyn FnMut(Change) -> Result<Head, Error>,
+        commit: &mut (dyn FnMut(Change) -> Result<Head, Error> + Send),
         pace: &mut Pace<'_>,
     ) -> Result<Tended, Error> {
         let mut tended = Tended::default();
+        self.see(&head);
         while let Some(change) = self.next(&head, due, pace)? {
             tended.pruned += size_of_set(&change.drop);
             tended.indexed += afterimage_changelog::count(change.indexes.len());
@@ -110,8 +114,8 @@ impl Maintenance {
                 unmark_pruning(self.target.as_ref(), &self.group)?;
             }
             let after = committed?;
-            self.collector.note(&head.manifest, &after.manifest);
             head = after;
+            self.see(&head);
         }
         let manifests = self.collector.manifests_waiting();
         let is_due = self.collector.waiting() > 0
@@ -121,6 +125,12 @@ impl Maintenance {
             tended.collected = self.collector.collect(&head, (self.clock)())?;
         }
         Ok(tended)
+    }
+
+    /// Notes what was committed since the last look, by whomever.
+    fn see(&mut self, head: &Head) {
+        self.collector.note(&self.seen, &head.manifest);
+        self.seen.clone_from(&head.manifest);
     }
 
     /// The next change; everything that it names is durable.

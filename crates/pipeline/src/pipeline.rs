@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroUsize,
+    ops::ControlFlow,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -16,7 +17,9 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select};
 use crate::{
     clock::{Clock, system_clock},
     error::{Error, ErrorKind},
+    held::Stands,
     ingest::{Ingest, IngestParts, PointReport},
+    maintain::{Maintenance, Tended, Upkeep},
     points::Points,
     replicas::{OpenReplica, ReplicaReport, ReplicaSpec},
     stop::Stop,
@@ -85,6 +88,7 @@ pub struct PipelineBuilder {
     memory: u64,
     threads: usize,
     poll: Duration,
+    upkeep: Upkeep,
     clock: Clock,
     nonces: Arc<Nonces>,
 }
@@ -133,6 +137,14 @@ impl PipelineBuilder {
     #[must_use]
     pub const fn threads(mut self, threads: usize) -> PipelineBuilder {
         self.threads = threads;
+        self
+    }
+
+    /// Which points stay, and what else is done beside making them. Default: all points, merged
+    /// indexes.
+    #[must_use]
+    pub fn upkeep(mut self, upkeep: Upkeep) -> PipelineBuilder {
+        self.upkeep = upkeep;
         self
     }
 
@@ -196,6 +208,7 @@ impl Pipeline {
             memory: 512 << 20,
             threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             poll: Duration::from_secs(1),
+            upkeep: Upkeep::default(),
             clock: system_clock(),
             nonces: Arc::new(Nonces::from_os()),
         }
@@ -295,6 +308,7 @@ impl Pipeline {
             clock,
             nonces,
             memory,
+            upkeep,
             ..
         } = &self.parts;
         let mut ingest = Ingest::open(IngestParts {
@@ -305,7 +319,15 @@ impl Pipeline {
             nonces: Arc::clone(nonces),
             clock: Arc::clone(clock),
             memory: *memory,
+            rewind: upkeep.rewind.is_some(),
         })?;
+        let mut maintenance = Maintenance::open(
+            Arc::clone(target),
+            Arc::clone(nonces),
+            Arc::clone(clock),
+            upkeep.clone(),
+            ingest.head(),
+        )?;
         let reader = StreamReader::new(Arc::clone(cache), group.clone(), stream, ingest.position());
         // Stops what runs beside the ingest when that has ended, other than by catching up.
         let beside = Stop::default();
@@ -318,7 +340,7 @@ impl Pipeline {
             scope.spawn(move || read(reader, poll, &to_ingest));
             scope.spawn(move || self.follow(&woken, &tell, beside));
             let driven = self.drive(
-                &mut ingest,
+                (&mut ingest, &mut maintenance),
                 for_ingest,
                 (wake, told),
                 (stop, beside),
@@ -355,7 +377,7 @@ impl Pipeline {
     )]
     fn drive(
         &self,
-        ingest: &mut Ingest,
+        (ingest, maintenance): (&mut Ingest, &mut Maintenance),
         segments: Receiver<Read>,
         (wake, told): (Sender<()>, Receiver<Event>),
         (stop, beside): (Option<&Stop>, &Stop),
@@ -395,8 +417,12 @@ impl Pipeline {
                         wake_up(&wake);
                     };
                     self.pool.install(|| ingest.push(*segment, report))?;
+                    self.tend(ingest, maintenance, false, stop)?;
                 }
-                Ok(Read::CaughtUp) => watch(Event::CaughtUp),
+                Ok(Read::CaughtUp) => {
+                    self.tend(ingest, maintenance, true, stop)?;
+                    watch(Event::CaughtUp);
+                }
                 Ok(Read::Failed(error)) => return Err(error),
                 // The reader has ended: caught up once, or stopped.
                 Err(_) => break,
@@ -413,6 +439,41 @@ impl Pipeline {
         failing.outcome()
     }
 
+    /// Keeps the point that a replica stands at from being pruned: from there it goes on by what
+    /// changed since, and from nowhere only by being compared whole. No more depends on it.
+    fn hold_stand(&self, stands: &mut Stands, report: &ReplicaReport) {
+        let PipelineBuilder {
+            group,
+            target,
+            nonces,
+            clock,
+            ..
+        } = &self.parts;
+        let now = clock();
+        let held = stands.stand(target, nonces, (group, &report.disk), report.point, now);
+        if let Err(error) = held {
+            tracing::warn!(disk = %report.disk, %error, "the point of a replica is not held");
+        }
+    }
+
+    /// Keeps the target in shape, between two segments.
+    fn tend(
+        &self,
+        ingest: &mut Ingest,
+        maintenance: &mut Maintenance,
+        due: bool,
+        stop: Option<&Stop>,
+    ) -> Result<Tended, Error> {
+        let head = ingest.head().clone();
+        let mut commit = |change| ingest.commit(change);
+        let mut pace = |_bytes| match stop.is_some_and(Stop::is_stopped) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        self.pool
+            .install(|| maintenance.tend(head, due, &mut commit, &mut pace))
+    }
+
     /// Brings the replicas to the newest point whenever woken; points in between are passed over.
     fn follow(&self, woken: &Receiver<()>, tell: &Sender<Event>, stop: &Stop) {
         let PipelineBuilder {
@@ -422,6 +483,7 @@ impl Pipeline {
             ..
         } = &self.parts;
         let mut stand = None;
+        let mut stands = Stands::default();
         let mut open: Vec<Option<OpenReplica>> = replicas.iter().map(|_| None).collect();
         for () in woken {
             let Some(first) = replicas.first().filter(|_| !stop.is_stopped()) else {
@@ -446,7 +508,10 @@ impl Pipeline {
                 let advanced = self.pool.install(|| replica.advance(open, &points, stop));
                 let event = match advanced {
                     Ok(None) => continue,
-                    Ok(Some(report)) => Event::Replica(report),
+                    Ok(Some(report)) => {
+                        self.hold_stand(&mut stands, &report);
+                        Event::Replica(report)
+                    }
                     Err(_) if stop.is_stopped() => continue,
                     Err(error) => {
                         all = false;

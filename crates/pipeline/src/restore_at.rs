@@ -63,7 +63,7 @@ impl RestoreAt {
         let applied = if self.overwrite && is_device(&self.to) {
             self.onto_device(points, &rewound, disk.bytes(), progress, stop)?
         } else {
-            self.into_draft(points, &rewound, disk.bytes(), progress, stop)?
+            self.by_draft(points, &rewound, disk.bytes(), progress, stop)?
         };
         Ok(RestoredAt {
             sequence: rewound.sequence,
@@ -74,7 +74,7 @@ impl RestoreAt {
     }
 
     /// Into a file that gets its name when it is whole.
-    fn into_draft(
+    fn by_draft(
         &self,
         points: &Points,
         rewound: &Rewound,

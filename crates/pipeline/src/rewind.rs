@@ -30,6 +30,10 @@ pub(crate) struct Keeper {
     kept: Arc<dyn Store>,
     group: Name,
     stream: Name,
+    /// The first of the segments that are kept without a gap.
+    first: u64,
+    /// The next one to be kept.
+    next: u64,
 }
 
 impl Keeper {
@@ -38,13 +42,35 @@ impl Keeper {
         target: &Arc<dyn Store>,
         group: Name,
         stream: Name,
+        known: Option<&StreamPosition>,
     ) -> Keeper {
+        let (first, next) = match known {
+            None => (0, 0),
+            Some(known) if known.kept > 0 => (known.kept_from(), known.position.segment + 1),
+            // The segment that the points end in is still in the cache.
+            Some(known) => (known.position.segment, known.position.segment),
+        };
         Keeper {
             cache,
             kept: kept_store(target, &group),
             group,
             stream,
+            first,
+            next,
         }
+    }
+
+    /// Keeps every segment up to this one; gives how many are kept then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`keep`](Keeper::keep).
+    pub(crate) fn keep_up_to(&mut self, number: u64) -> Result<u64, Error> {
+        while self.next <= number {
+            self.keep(self.next)?;
+            self.next += 1;
+        }
+        Ok(number + 1 - self.first)
     }
 
     /// Copies a segment as it is, durably, after checking every byte of it.
@@ -52,7 +78,7 @@ impl Keeper {
     /// # Errors
     ///
     /// A store failed, the segment is damaged, or another one is kept under its number.
-    pub(crate) fn keep(&self, number: u64) -> Result<(), Error> {
+    fn keep(&self, number: u64) -> Result<(), Error> {
         let key = segment_key(&self.group, &self.stream, number);
         let bytes = self.cache.read(&key)?;
         let broken = |error: &dyn std::fmt::Display| Error::corrupt(format!("{key}: {error}"));

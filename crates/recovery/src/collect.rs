@@ -103,9 +103,9 @@ impl Collector {
         Ok(())
     }
 
-    /// Notes what a commit made superfluous.
+    /// Notes what one commit or several made superfluous.
     pub fn note(&mut self, before: &Manifest, after: &Manifest) {
-        self.manifests.insert(before.number);
+        self.manifests.extend(before.number..after.number);
         // Most commits only add.
         let kept = |manifest: &Manifest| -> Vec<u64> {
             manifest

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
 
 /// Bytes that a reader keeps where nothing else is said.
-pub const CACHE_BYTES_DEFAULT: u64 = 64 << 20;
+pub(crate) const CACHE_BYTES_DEFAULT: u64 = 64 << 20;
 
 /// Names what is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

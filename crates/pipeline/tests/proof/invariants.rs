@@ -251,6 +251,7 @@ impl Chain {
                 nonces: Arc::clone(&self.nonces),
                 clock: Arc::new(|| Timestamp(2)),
                 memory: 1,
+                rewind: false,
             })
             .unwrap();
             let mut reader = StreamReader::new(

@@ -156,6 +156,7 @@ impl Service {
             nonces: rig.nonces(),
             clock: Arc::new(|| Timestamp(2)),
             memory: 1 << 20,
+            rewind: false,
         })?;
         let reader = StreamReader::new(Arc::clone(cache), group, stream, ingest.position());
         Ok(Service { ingest, reader })

@@ -37,8 +37,7 @@ fn finish(world: &World, process: u64, told: &mut Told) -> Result<(), Error> {
     let stores = rig.stores()?;
     let mut agent = agent(&HISTORY, &rig, &stores.cache)?;
     told.progress.sealed = told.progress.sealed.max(agent.last().0);
-    let mut turn = 0;
-    for &end in &HISTORY.segments {
+    for (turn, &end) in (0..).zip(&HISTORY.segments) {
         send(&HISTORY, &mut agent, end)?;
         told.progress.sealed = told.progress.sealed.max(agent.last().0);
         // Each worker takes the group over from the one before, with ids of its own.
@@ -46,7 +45,6 @@ fn finish(world: &World, process: u64, told: &mut Told) -> Result<(), Error> {
         Service::open(&worker, &stores)?.catch_up(&mut told.progress)?;
         let keeper = Rig::new(world, Wraps::NONE, process + 1000 * (2 * turn + 2));
         tend_noting(&stores.target, keeper.nonces(), &mut told.may_go)?;
-        turn += 1;
     }
     Ok(())
 }
