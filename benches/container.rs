@@ -42,6 +42,7 @@ fn frames(criterion: &mut Criterion) {
         stored: u32::try_from(frame.bytes.len()).expect("a frame is small"),
         raw: frame.raw,
         codec: frame.codec,
+        layer: 0,
         digest: frame.digest,
     };
     assert_eq!(frame.decode().expect("the frame is intact"), payload);

@@ -5,11 +5,14 @@
 use bytes::Bytes;
 
 use crate::{
-    directory::{Directory, FramePage, RowPage},
+    directory::{Directory, FramePage, LayerPlace, RowPage},
     footer::{FOOTER_BYTES, Footer},
     frame::{EncodedFrame, FRAME_ENTRY_BYTES, FrameEntry},
     header::{Header, ObjectKind},
-    limits::{FRAMES_MAX, FRAMES_PER_PAGE, MARKERS_MAX, OBJECT_BYTES_MAX, ROWS_MAX, ROWS_PER_PAGE},
+    limits::{
+        FRAMES_MAX, FRAMES_PER_PAGE, INDEX_FRAMES_MAX, MARKERS_MAX, OBJECT_BYTES_MAX, ROWS_MAX,
+        ROWS_PER_PAGE,
+    },
     marker::Marker,
     row::{ROW_BYTES, Row},
     units::{Digest, Sequence, count, length, size},
@@ -29,6 +32,7 @@ pub struct ContainerBuilder {
     row_count: u64,
     pages: Vec<RowPage>,
     markers: Vec<Marker>,
+    layers: Vec<LayerPlace>,
 }
 
 /// A finished container: what follows its last frame, and what others say of it.
@@ -59,6 +63,7 @@ impl ContainerBuilder {
             row_count: 0,
             pages: Vec::new(),
             markers: Vec::new(),
+            layers: Vec::new(),
         }
     }
 
@@ -105,10 +110,38 @@ impl ContainerBuilder {
             stored,
             raw: frame.raw,
             codec: frame.codec,
+            layer: 0,
             digest: frame.digest,
         });
         self.at += u64::from(stored);
         self.raw_bytes += u64::from(frame.raw);
+        number
+    }
+
+    /// Adds a layer to those of an index and gives its number.
+    ///
+    /// # Panics
+    ///
+    /// With more layers than can be counted.
+    pub fn push_layer(&mut self, layer: LayerPlace) -> u32 {
+        let number = u32::try_from(self.layers.len()).expect("layers of an index are limited");
+        self.layers.push(layer);
+        number
+    }
+
+    /// Adds an entry of a frame that lies in a layer to an index, and gives its number.
+    ///
+    /// # Panics
+    ///
+    /// Where the index is full.
+    pub fn push_entry(&mut self, entry: FrameEntry) -> u32 {
+        let number = u32::try_from(self.frames.len()).expect("frames are limited");
+        assert!(
+            number < INDEX_FRAMES_MAX,
+            "an index refers to at most {INDEX_FRAMES_MAX} frames"
+        );
+        self.raw_bytes += u64::from(entry.raw);
+        self.frames.push(entry);
         number
     }
 
@@ -125,7 +158,7 @@ impl ContainerBuilder {
         if self.row_count.is_multiple_of(u64::from(ROWS_PER_PAGE)) {
             let (disk, start) = match self.header.kind {
                 ObjectKind::Segment => (0, 0),
-                ObjectKind::Layer => (row.disk, row.start),
+                ObjectKind::Layer | ObjectKind::Index => (row.disk, row.start),
             };
             self.pages.push(RowPage {
                 offset: 0,
@@ -216,6 +249,7 @@ impl ContainerBuilder {
             row_pages: pages,
             frame_pages,
             markers: std::mem::take(&mut self.markers),
+            layers: std::mem::take(&mut self.layers),
         }
         .encode();
         let narrow = |bytes: u64| u32::try_from(bytes).expect("the index is limited");

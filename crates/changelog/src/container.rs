@@ -169,15 +169,8 @@ impl Container {
             let entries = self.frame_page(number, &slice(frame_page_range(page)))?;
             index.frames.extend(entries);
         }
-        let mut at = u64::from(self.footer.header_bytes);
-        for entry in &index.frames {
-            if entry.offset != at {
-                return Err(fault("frame entry", Fault::Order).into());
-            }
-            at = entry.end();
-        }
-        if at != self.frames_end() {
-            return Err(fault("frame entry", Fault::Order).into());
+        if self.header.kind != ObjectKind::Index {
+            self.check_frames_follow(&index.frames)?;
         }
         for (number, page) in self.directory.row_pages.iter().enumerate() {
             let rows = self.row_page(number, &slice(row_page_range(page)))?;
@@ -234,7 +227,7 @@ impl Container {
             let here = input.clone();
             let row = Row::take(&mut input)?;
             self.check_row(&row).map_err(|fault| here.error(fault))?;
-            if self.header.kind == ObjectKind::Layer {
+            if self.header.kind != ObjectKind::Segment {
                 if (row.disk, row.start) < least
                     || rows.is_empty() && least != (row.disk, row.start)
                 {
@@ -246,7 +239,7 @@ impl Container {
         }
         input.end()?;
         let next = self.directory.row_pages.get(number + 1);
-        if self.header.kind == ObjectKind::Layer
+        if self.header.kind != ObjectKind::Segment
             && next.is_some_and(|next| (next.disk, next.start) < least)
         {
             return Err(fault("row page", Fault::Order));
@@ -277,14 +270,39 @@ impl Container {
         for _ in 0..page.entries {
             let here = input.clone();
             let entry = FrameEntry::take(&mut input)?;
-            if entry.offset < u64::from(self.footer.header_bytes) || entry.end() > self.frames_end()
-            {
+            if !self.holds(&entry) {
                 return Err(here.error(Fault::Field("a frame's place")));
             }
             entries.push(entry);
         }
         input.end()?;
         Ok(entries)
+    }
+
+    /// Whether a frame lies where frames of this object lie.
+    fn holds(&self, entry: &FrameEntry) -> bool {
+        if self.header.kind == ObjectKind::Index {
+            let layer = self.directory.layers.get(size(u64::from(entry.layer)));
+            return layer.is_some_and(|layer| entry.end() <= layer.object_bytes);
+        }
+        entry.layer == 0
+            && entry.offset >= u64::from(self.footer.header_bytes)
+            && entry.end() <= self.frames_end()
+    }
+
+    /// The frames of a segment or layer follow each other from the header to the pages.
+    fn check_frames_follow(&self, frames: &[FrameEntry]) -> Result<(), DecodeError> {
+        let mut at = u64::from(self.footer.header_bytes);
+        for entry in frames {
+            if entry.offset != at {
+                return Err(fault("frame entry", Fault::Order));
+            }
+            at = entry.end();
+        }
+        if at != self.frames_end() {
+            return Err(fault("frame entry", Fault::Order));
+        }
+        Ok(())
     }
 
     /// First byte after the last frame.
@@ -307,8 +325,13 @@ impl Container {
             return invalid("the object's kind");
         }
         let mut at = self.frames_end();
-        if at < u64::from(footer.header_bytes) {
+        let has_frames = header.kind != ObjectKind::Index;
+        let header_bytes = u64::from(footer.header_bytes);
+        if at < header_bytes || !has_frames && at != header_bytes {
             return invalid("a page's place");
+        }
+        if has_frames && !directory.layers.is_empty() {
+            return invalid("the layers of an index");
         }
         let ranges = directory
             .row_pages
@@ -359,10 +382,10 @@ impl Container {
         match header.kind {
             // Each row of a segment is one record, so the rows are the sequence.
             ObjectKind::Segment if covered != Some(rows) => invalid("the range of sequences"),
-            ObjectKind::Layer if covered.is_none() || footer.markers != 0 => {
+            ObjectKind::Layer | ObjectKind::Index if covered.is_none() || footer.markers != 0 => {
                 invalid("the range of sequences")
             }
-            ObjectKind::Segment | ObjectKind::Layer => Ok(()),
+            ObjectKind::Segment | ObjectKind::Layer | ObjectKind::Index => Ok(()),
         }
     }
 
@@ -389,14 +412,16 @@ impl Container {
     }
 
     fn check_row(&self, row: &Row) -> Result<(), Fault> {
-        if row.continued && self.header.kind == ObjectKind::Layer {
+        if row.continued && self.header.kind != ObjectKind::Segment {
             return Err(Fault::Field("a row's flags"));
         }
         if row.kind == RowKind::Marker {
             let known = row.start < u64::from(self.footer.markers);
             return match self.header.kind {
                 ObjectKind::Segment if known => Ok(()),
-                ObjectKind::Segment | ObjectKind::Layer => Err(Fault::Field("a marker's number")),
+                ObjectKind::Segment | ObjectKind::Layer | ObjectKind::Index => {
+                    Err(Fault::Field("a marker's number"))
+                }
             };
         }
         let disk = self.header.disks.get(usize::from(row.disk));

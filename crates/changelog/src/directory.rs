@@ -5,25 +5,27 @@
 //!      0     4  row pages     number
 //!      4     4  frame pages   number
 //!      8     4  markers       number
-//!     12     4  reserved      zero
+//!     12     4  layers        number; zero unless in an index
 //!     16   56n  row pages     u64 offset in the object, u32 rows, u16 disk and u64 start of the
 //!                             first row (0 and 0 in a segment), u16 reserved, 32 bytes digest
 //!      -   48n  frame pages   u64 offset in the object, u32 entries, u32 reserved, 32 bytes digest
 //!      -     -  markers       u64 sequence, u64 time, 16 bytes cut, u8 kind, text behind its
 //!                             one-byte length
+//!      -   32n  layers        u64 epoch, 16 bytes id, u64 bytes of the object
 //! ```
 
 use crate::{
     error::{DecodeError, Fault},
-    limits::{FRAMES_PER_PAGE, ROWS_PER_PAGE},
+    limits::{FRAMES_PER_PAGE, NUMBER_MAX, OBJECT_BYTES_MAX, ROWS_PER_PAGE},
     marker::Marker,
-    units::{Digest, size},
+    units::{Digest, Epoch, ObjectId, size},
     wire::{Put, Take},
 };
 
 const ROW_PAGE_ENTRY_BYTES: usize = 56;
 const FRAME_PAGE_ENTRY_BYTES: usize = 48;
 const MARKER_BYTES_MIN: usize = 34;
+const LAYER_PLACE_BYTES: usize = 32;
 
 /// A page of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,18 @@ pub struct FramePage {
     pub digest: Digest,
 }
 
-/// The directory of a segment or layer.
+/// A layer in which frames of an index lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerPlace {
+    /// Epoch of the worker that wrote it.
+    pub epoch: Epoch,
+    /// Its id.
+    pub id: ObjectId,
+    /// Bytes of the object.
+    pub object_bytes: u64,
+}
+
+/// The directory of a segment, layer or index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
     /// Pages of rows, in order.
@@ -60,6 +73,8 @@ pub struct Directory {
     pub frame_pages: Vec<FramePage>,
     /// The markers, in order.
     pub markers: Vec<Marker>,
+    /// The layers in which the frames lie; only in an index.
+    pub layers: Vec<LayerPlace>,
 }
 
 impl Directory {
@@ -74,13 +89,14 @@ impl Directory {
             row_pages,
             frame_pages,
             markers,
+            layers,
         } = self;
         let number = |items: usize| u32::try_from(items).expect("the builder bounds its pages");
         let mut out = Put::default();
         out.u32(number(row_pages.len()));
         out.u32(number(frame_pages.len()));
         out.u32(number(markers.len()));
-        out.u32(0);
+        out.u32(number(layers.len()));
         for RowPage {
             offset,
             rows,
@@ -110,6 +126,16 @@ impl Directory {
         for marker in markers {
             marker.put(&mut out);
         }
+        for LayerPlace {
+            epoch,
+            id,
+            object_bytes,
+        } in layers
+        {
+            out.u64(epoch.0);
+            out.bytes(&id.0);
+            out.u64(*object_bytes);
+        }
         out.0
     }
 
@@ -124,7 +150,7 @@ impl Directory {
         let row_pages = input.u32()?;
         let frame_pages = input.u32()?;
         let markers = input.u32()?;
-        input.reserved::<4>()?;
+        let layers = input.u32()?;
         // What the bytes can hold bounds what is allocated.
         let holds = |number: u32, each: usize| {
             size(u64::from(number))
@@ -134,6 +160,7 @@ impl Directory {
         if holds(row_pages, ROW_PAGE_ENTRY_BYTES).is_none()
             || holds(frame_pages, FRAME_PAGE_ENTRY_BYTES).is_none()
             || holds(markers, MARKER_BYTES_MIN).is_none()
+            || holds(layers, LAYER_PLACE_BYTES).is_none()
         {
             return Err(here.error(Fault::Limit("the number of pages")));
         }
@@ -146,13 +173,32 @@ impl Directory {
         let markers = (0..markers)
             .map(|_| Marker::take(&mut input))
             .collect::<Result<_, _>>()?;
+        let layers = (0..layers)
+            .map(|_| take_layer_place(&mut input))
+            .collect::<Result<_, _>>()?;
         input.end()?;
         Ok(Directory {
             row_pages,
             frame_pages,
             markers,
+            layers,
         })
     }
+}
+
+fn take_layer_place(input: &mut Take<'_>) -> Result<LayerPlace, DecodeError> {
+    let here = input.clone();
+    let epoch = Epoch(input.u64()?);
+    let id = ObjectId(input.array()?);
+    let object_bytes = input.u64()?;
+    if epoch.0 > NUMBER_MAX || object_bytes > OBJECT_BYTES_MAX {
+        return Err(here.error(Fault::Limit("a layer of an index")));
+    }
+    Ok(LayerPlace {
+        epoch,
+        id,
+        object_bytes,
+    })
 }
 
 fn take_row_page(input: &mut Take<'_>) -> Result<RowPage, DecodeError> {

@@ -22,7 +22,8 @@ use crate::{
     error::{DecodeError, Fault},
     header::{ObjectKind, VERSION},
     limits::{
-        DIRECTORY_BYTES_MAX, FRAMES_MAX, HEADER_BYTES_MAX, MARKERS_MAX, OBJECT_BYTES_MAX, ROWS_MAX,
+        DIRECTORY_BYTES_MAX, FRAMES_MAX, HEADER_BYTES_MAX, INDEX_FRAMES_MAX, MARKERS_MAX,
+        OBJECT_BYTES_MAX, ROWS_MAX,
     },
     units::{Digest, Sequence, length},
     wire::{Put, Take},
@@ -34,7 +35,15 @@ pub const FOOTER_BYTES: usize = 96;
 /// Bytes of the footer that its digest covers.
 const COVERED_BYTES: usize = 56;
 
-/// The footer of a segment or layer.
+/// Frames that an object of a kind has at most.
+const fn frames_max(kind: ObjectKind) -> u32 {
+    match kind {
+        ObjectKind::Segment | ObjectKind::Layer => FRAMES_MAX,
+        ObjectKind::Index => INDEX_FRAMES_MAX,
+    }
+}
+
+/// The footer of a segment, layer or index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footer {
     /// First byte of the directory in the object.
@@ -108,7 +117,7 @@ impl Footer {
             ),
             (header_bytes <= HEADER_BYTES_MAX, "the header's length"),
             (rows <= ROWS_MAX, "the number of rows"),
-            (frames <= FRAMES_MAX, "the number of frames"),
+            (frames <= frames_max(kind), "the number of frames"),
             (markers <= MARKERS_MAX, "the number of markers"),
         ];
         if let Some((_, what)) = limits.into_iter().find(|(holds, _)| !holds) {

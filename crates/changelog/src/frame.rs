@@ -31,7 +31,8 @@ pub enum Codec {
 ///      8     4  stored    bytes in the object
 ///     12     4  raw       bytes of payload when decompressed, a multiple of 512
 ///     16     1  codec     1 raw, 2 zstd
-///     17     7  reserved  zero
+///     17     3  reserved  zero
+///     20     4  layer     in an index: number of the layer it lies in; else zero
 ///     24    32  digest    BLAKE3 of the stored bytes
 ///     56
 /// ```
@@ -45,6 +46,8 @@ pub struct FrameEntry {
     pub raw: u32,
     /// How the payload is stored.
     pub codec: Codec,
+    /// In an index the number of the layer that it lies in; else zero.
+    pub layer: u32,
     /// BLAKE3 of the stored bytes.
     pub digest: Digest,
 }
@@ -127,6 +130,7 @@ impl FrameEntry {
             stored,
             raw,
             codec,
+            layer,
             digest,
         } = self;
         out.u64(*offset);
@@ -136,7 +140,8 @@ impl FrameEntry {
             Codec::Raw => 1,
             Codec::Zstd => 2,
         });
-        out.bytes(&[0; 7]);
+        out.bytes(&[0; 3]);
+        out.u32(*layer);
         out.bytes(&digest.0);
     }
 
@@ -155,7 +160,8 @@ impl FrameEntry {
             2 => Codec::Zstd,
             _ => return Err(here.error(Fault::Field("a frame's codec"))),
         };
-        input.reserved::<7>()?;
+        input.reserved::<3>()?;
+        let layer = input.u32()?;
         let digest = Digest(input.array()?);
         let raw_fits = raw > 0 && raw <= FRAME_BYTES_MAX && raw.is_multiple_of(512);
         let stored_fits = match codec {
@@ -170,6 +176,7 @@ impl FrameEntry {
             stored,
             raw,
             codec,
+            layer,
             digest,
         })
     }

@@ -43,6 +43,8 @@ pub enum ObjectKind {
     Segment,
     /// Extents in address order, none overlapping: what changed between two points.
     Layer,
+    /// Extents in address order, none overlapping, whose frames lie in layers.
+    Index,
 }
 
 impl ObjectKind {
@@ -52,6 +54,7 @@ impl ObjectKind {
         match self {
             ObjectKind::Segment => 1,
             ObjectKind::Layer => 2,
+            ObjectKind::Index => 3,
         }
     }
 
@@ -61,6 +64,7 @@ impl ObjectKind {
         match code {
             1 => Some(ObjectKind::Segment),
             2 => Some(ObjectKind::Layer),
+            3 => Some(ObjectKind::Index),
             _ => None,
         }
     }

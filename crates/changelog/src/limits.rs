@@ -8,6 +8,8 @@ pub const FRAME_BYTES_MAX: u32 = 1 << 20;
 pub const OBJECT_BYTES_MAX: u64 = 1 << 30;
 /// Frames in one segment or layer.
 pub const FRAMES_MAX: u32 = 65_536;
+/// Frames that one index refers to.
+pub const INDEX_FRAMES_MAX: u32 = 1 << 18;
 /// Rows in one segment or layer.
 pub const ROWS_MAX: u64 = 1 << 22;
 /// Markers in one segment.

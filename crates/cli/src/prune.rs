@@ -30,6 +30,7 @@ pub(crate) fn run(arguments: &args::Prune, output: &mut Output) -> Result<(), Fa
         keep: keep.clone(),
         rewind: None,
         compact: true,
+        ..Upkeep::default()
     };
     let tend = Tend {
         take_over: *take_over,

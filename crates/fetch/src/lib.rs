@@ -16,10 +16,16 @@ use afterimage_storage::StoreError;
 use bytes::Bytes;
 
 /// Objects whose frames can be fetched. The numbering of the objects is the source's own, and the
-/// one that [`afterimage_coalesce::Extent::object`] uses.
+/// one that [`afterimage_coalesce::Extent::object`] uses. A frame lies in a *place*: the object
+/// itself, unless that is an index over others.
 pub trait FrameSource: Debug + Sync {
-    /// The name of an object, for errors.
-    fn name(&self, object: u32) -> String;
+    /// The name of a place, for errors.
+    fn name(&self, place: u32) -> String;
+
+    /// The place of a frame that an object's index has this entry for.
+    fn place(&self, object: u32, _entry: &FrameEntry) -> u32 {
+        object
+    }
 
     /// The index entry of a frame.
     ///
@@ -28,12 +34,12 @@ pub trait FrameSource: Debug + Sync {
     /// The index could not be read.
     fn entry(&self, object: u32, frame: u32) -> Result<FrameEntry, FetchError>;
 
-    /// Stored bytes of an object, as they are.
+    /// Stored bytes of a place, as they are.
     ///
     /// # Errors
     ///
     /// The store failed.
-    fn read(&self, object: u32, range: Range<u64>) -> Result<Bytes, StoreError>;
+    fn read(&self, place: u32, range: Range<u64>) -> Result<Bytes, StoreError>;
 
     /// Fetches a frame and checks it.
     ///
@@ -42,11 +48,27 @@ pub trait FrameSource: Debug + Sync {
     /// The store failed or the bytes are not the frame's.
     fn frame(&self, object: u32, frame: u32) -> Result<EncodedFrame, FetchError> {
         let entry = self.entry(object, frame)?;
+        let place = self.place(object, &entry);
         let stored = self
-            .read(object, entry.offset..entry.end())
+            .read(place, entry.offset..entry.end())
             .map_err(FetchError::store)?;
         entry
             .check(stored)
-            .map_err(|error| FetchError::corrupt(&self.name(object), error))
+            .map_err(|error| FetchError::corrupt(&self.name(place), error))
+    }
+
+    /// A frame that is needed.
+    ///
+    /// # Errors
+    ///
+    /// The index could not be read.
+    fn needed(&self, object: u32, frame: u32) -> Result<FrameRef, FetchError> {
+        let entry = self.entry(object, frame)?;
+        Ok(FrameRef {
+            object,
+            frame,
+            place: self.place(object, &entry),
+            entry,
+        })
     }
 }

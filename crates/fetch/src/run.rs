@@ -18,25 +18,29 @@ pub struct FrameRef {
     pub object: u32,
     /// Its number in the object.
     pub frame: u32,
+    /// Where it lies.
+    pub place: u32,
     /// Its index entry.
     pub entry: FrameEntry,
 }
 
-/// Frames of one object in order of place, with little between them.
+/// Frames of one place in order, with little between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The frames; at least one.
     pub frames: Vec<FrameRef>,
 }
 
-/// Groups frames, which come in order of object and place, into runs.
+/// Groups frames into runs, in order of place.
 #[must_use]
 pub fn runs(frames: impl IntoIterator<Item = FrameRef>) -> Vec<Run> {
+    let mut frames: Vec<FrameRef> = frames.into_iter().collect();
+    frames.sort_unstable_by_key(|frame| (frame.place, frame.entry.offset));
     let mut runs: Vec<Run> = Vec::new();
     for frame in frames {
         if let Some(run) = runs.last_mut()
             && let (Some(first), Some(last)) = (run.frames.first(), run.frames.last())
-            && last.object == frame.object
+            && last.place == frame.place
             && frame.entry.offset >= last.entry.end()
             && frame.entry.offset - last.entry.end() <= GAP_BYTES_MAX
             && frame.entry.end() - first.entry.offset <= RUN_BYTES_MAX
@@ -73,7 +77,7 @@ impl Run {
         };
         let start = first.entry.offset;
         let bytes = source
-            .read(first.object, start..last.entry.end())
+            .read(first.place, start..last.entry.end())
             .map_err(FetchError::store)?;
         if count(bytes.len()) != last.entry.end() - start {
             return Err(short(source, first));
@@ -91,11 +95,11 @@ fn check(
     bytes: &Bytes,
     start: u64,
 ) -> Result<EncodedFrame, FetchError> {
-    let FrameRef { object, entry, .. } = frame;
+    let FrameRef { place, entry, .. } = frame;
     let stored = bytes.slice(size(entry.offset - start)..size(entry.end() - start));
     entry
         .check(stored)
-        .map_err(|error| FetchError::corrupt(&source.name(*object), error))
+        .map_err(|error| FetchError::corrupt(&source.name(*place), error))
 }
 
 fn short(source: &dyn FrameSource, frame: &FrameRef) -> FetchError {
@@ -104,5 +108,5 @@ fn short(source: &dyn FrameSource, frame: &FrameRef) -> FetchError {
         offset: frame.entry.offset,
         fault: afterimage_changelog::Fault::Truncated,
     };
-    FetchError::corrupt(&source.name(frame.object), error)
+    FetchError::corrupt(&source.name(frame.place), error)
 }

@@ -20,16 +20,20 @@ pub(crate) struct DiskOfPoint<'a> {
 }
 
 impl FrameSource for DiskOfPoint<'_> {
-    fn name(&self, object: u32) -> String {
-        self.point.name(object)
+    fn name(&self, place: u32) -> String {
+        self.point.name(place)
+    }
+
+    fn place(&self, object: u32, entry: &FrameEntry) -> u32 {
+        self.point.place(object, entry)
     }
 
     fn entry(&self, object: u32, frame: u32) -> Result<FrameEntry, FetchError> {
         self.point.entry(object, frame)
     }
 
-    fn read(&self, object: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.point.read(object, range)
+    fn read(&self, place: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.point.read(place, range)
     }
 }
 

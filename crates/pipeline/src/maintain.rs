@@ -6,11 +6,11 @@ use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc, time::Duration};
 use afterimage_cache::open_segment;
 use afterimage_changelog::{Name, ObjectId, Timestamp};
 use afterimage_recovery::{
-    Change, Collected, Collector, Head, Manifest, StreamPosition,
+    Change, Collected, Collector, Head, IndexJob, IndexLimits, Manifest, StreamPosition,
     holds::list_holds,
-    mark_pruning, plan_prune,
+    mark_pruning, plan_indexes, plan_prune,
     retention::{Decision, Keep},
-    unmark_pruning,
+    unmark_pruning, write_index,
 };
 use afterimage_storage::{Nonces, Store};
 
@@ -30,6 +30,8 @@ pub struct Upkeep {
     pub rewind: Option<Duration>,
     /// Whether layers are compacted.
     pub compact: bool,
+    /// How layers are merged into indexes.
+    pub index: IndexLimits,
 }
 
 /// Changes that keep a target in shape, one after the other.
@@ -101,6 +103,7 @@ impl Maintenance {
         let mut tended = Tended::default();
         while let Some(change) = self.next(&head, due, pace)? {
             tended.pruned += size_of_set(&change.drop);
+            tended.indexed += afterimage_changelog::count(change.indexes.len());
             let pruning = !change.drop.is_empty();
             let committed = commit(change);
             if pruning {
@@ -139,7 +142,29 @@ impl Maintenance {
         if let Some(change) = self.prune(head, due)? {
             return Ok(Some(change));
         }
-        self.trim(manifest)
+        if let Some(change) = self.trim(manifest)? {
+            return Ok(Some(change));
+        }
+        self.index(manifest)
+    }
+
+    /// A merged index over layers that have none, so that points are opened by opening few objects.
+    fn index(&self, manifest: &Manifest) -> Result<Option<Change>, Error> {
+        let limits = self.upkeep.index;
+        let Some((first, layers)) = plan_indexes(manifest, &limits) else {
+            return Ok(None);
+        };
+        let job = IndexJob {
+            store: &self.target,
+            nonces: &self.nonces,
+            created: (self.clock)(),
+            limits,
+        };
+        let index = write_index(&job, manifest, first, layers)?;
+        Ok(Some(Change {
+            indexes: vec![index],
+            ..Change::default()
+        }))
     }
 
     /// Points that are to go: marks that it is being decided, lists the holds, decides. The mark is

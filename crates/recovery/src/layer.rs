@@ -1,4 +1,4 @@
-//! An opened layer: header and directory in memory, pages and frames fetched when they are needed.
+//! An opened layer or index: header and directory in memory, pages fetched when they are needed.
 
 use std::{
     collections::VecDeque,
@@ -20,10 +20,15 @@ use bytes::Bytes;
 use crate::{
     error::{RecoveryError, RecoveryErrorKind},
     manifest::LayerRef,
-    name::layer_key,
+    name::{index_key, layer_key},
+    read_cache::ReadCache,
 };
 
-/// An opened layer.
+/// Bytes of pages that a layer keeps which no reader shares its cache with.
+const OWN_CACHE_BYTES: u64 = 2 << 20;
+
+/// An opened layer, or an object of an index: its rows are read in the same way, but its frames lie
+/// in the layers that its directory names.
 #[derive(Debug)]
 pub struct Layer {
     /// Its key.
@@ -31,7 +36,9 @@ pub struct Layer {
     /// Header, directory and footer.
     pub container: Container,
     store: Arc<dyn Store>,
-    frame_pages: Vec<OnceLock<Vec<FrameEntry>>>,
+    /// Where the frames lie: the object itself, or the layers of an index.
+    places: Vec<Key>,
+    cache: OnceLock<(Arc<ReadCache>, u32)>,
 }
 
 impl Layer {
@@ -46,8 +53,32 @@ impl Layer {
         layer: &LayerRef,
     ) -> Result<Layer, RecoveryError> {
         let key = layer_key(group, layer.epoch, layer.id);
+        Layer::open_as(store, group, layer, key, ObjectKind::Layer)
+    }
+
+    /// Opens an object of an index that a manifest names.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, the index is damaged, or the object is another one.
+    pub fn open_index(
+        store: Arc<dyn Store>,
+        group: &Name,
+        index: &LayerRef,
+    ) -> Result<Layer, RecoveryError> {
+        let key = index_key(group, index.epoch, index.id);
+        Layer::open_as(store, group, index, key, ObjectKind::Index)
+    }
+
+    fn open_as(
+        store: Arc<dyn Store>,
+        group: &Name,
+        layer: &LayerRef,
+        key: Key,
+        kind: ObjectKind,
+    ) -> Result<Layer, RecoveryError> {
         let tail = store
-            .read_tail(&key, TAIL_BYTES)
+            .read_tail(&key, TAIL_BYTES.min(layer.object_bytes))
             .map_err(RecoveryError::store)?;
         let container = Container::open(tail.size, &tail.bytes, |range| {
             store.read_range(&key, range)
@@ -55,22 +86,49 @@ impl Layer {
         .map_err(|error| RecoveryError::open(&key, error))?;
         let header = &container.header;
         let is_named = (container.digest(), tail.size) == (layer.digest, layer.object_bytes)
-            && (header.kind, header.id) == (ObjectKind::Layer, layer.id)
+            && (header.kind, header.id) == (kind, layer.id)
             && (&header.group, header.epoch) == (group, layer.epoch);
         if !is_named {
             let what = "it is intact but is not the layer that the manifest names".to_owned();
             return Err(RecoveryError::new(&key, RecoveryErrorKind::Mismatch(what)));
         }
-        let pages = container.directory.frame_pages.len();
+        let places = match kind {
+            ObjectKind::Index => {
+                let layers = container.directory.layers.iter();
+                layers
+                    .map(|layer| layer_key(group, layer.epoch, layer.id))
+                    .collect()
+            }
+            ObjectKind::Layer | ObjectKind::Segment => vec![key.clone()],
+        };
         Ok(Layer {
             key,
             container,
             store,
-            frame_pages: std::iter::repeat_with(OnceLock::new).take(pages).collect(),
+            places,
+            cache: OnceLock::new(),
         })
     }
 
-    /// Fetches stored bytes.
+    /// Shares a reader's cache, in which this is the object of a number.
+    pub(crate) fn share(self, cache: &Arc<ReadCache>, number: u32) -> Layer {
+        Layer {
+            cache: OnceLock::from((Arc::clone(cache), number)),
+            ..self
+        }
+    }
+
+    /// The objects in which its frames lie, in the order in which its entries count them.
+    pub(crate) fn places(&self) -> &[Key] {
+        &self.places
+    }
+
+    fn cache(&self) -> &(Arc<ReadCache>, u32) {
+        let own = || (Arc::new(ReadCache::new(OWN_CACHE_BYTES)), 0);
+        self.cache.get_or_init(own)
+    }
+
+    /// Fetches stored bytes of the object itself.
     ///
     /// # Errors
     ///
@@ -85,30 +143,48 @@ impl Layer {
     ///
     /// Its page could not be fetched or is damaged, or the layer has no such frame.
     pub fn entry(&self, frame: u32) -> Result<FrameEntry, FetchError> {
-        let missing = || {
-            let fault = Fault::Field("a row's frame");
-            let error = DecodeError {
-                part: "row page",
-                offset: 0,
-                fault,
-            };
-            FetchError::corrupt(&self.key, error)
-        };
-        let (number, range) = self.container.frame_page_range(frame).ok_or_else(missing)?;
-        let page = self.frame_pages.get(number).ok_or_else(missing)?;
-        let entries = match page.get() {
-            Some(entries) => entries,
-            None => {
-                let bytes = self.read(range).map_err(FetchError::store)?;
-                let entries = self
-                    .container
-                    .frame_page(number, &bytes)
-                    .map_err(|error| FetchError::corrupt(&self.key, error))?;
-                page.get_or_init(|| entries)
-            }
-        };
+        let page = self.entries(frame / FRAMES_PER_PAGE)?;
         let place = size(u64::from(frame % FRAMES_PER_PAGE));
-        entries.get(place).copied().ok_or_else(missing)
+        page.get(place).copied().ok_or_else(|| self.missing())
+    }
+
+    fn missing(&self) -> FetchError {
+        let fault = Fault::Field("a row's frame");
+        let error = DecodeError {
+            part: "row page",
+            offset: 0,
+            fault,
+        };
+        FetchError::corrupt(&self.key, error)
+    }
+
+    /// A page of frame entries.
+    fn entries(&self, number: u32) -> Result<Arc<[FrameEntry]>, FetchError> {
+        let (cache, object) = self.cache();
+        cache.entries(*object, number, || {
+            let range = self.container.frame_page_range(number * FRAMES_PER_PAGE);
+            let (page, range) = range.ok_or_else(|| self.missing())?;
+            let bytes = self.read(range).map_err(FetchError::store)?;
+            let entries = self.container.frame_page(page, &bytes);
+            let entries = entries.map_err(|error| FetchError::corrupt(&self.key, error))?;
+            Ok(Arc::from(entries))
+        })
+    }
+
+    /// A page of rows; `None` behind the last one.
+    fn rows(&self, number: usize) -> Result<Option<Arc<[Row]>>, FetchError> {
+        let Some(range) = self.container.row_page_range(number) else {
+            return Ok(None);
+        };
+        let (cache, object) = self.cache();
+        let page = u32::try_from(number).expect("pages are limited");
+        let rows = cache.rows(*object, page, || {
+            let bytes = self.read(range).map_err(FetchError::store)?;
+            let rows = self.container.row_page(number, &bytes);
+            let rows = rows.map_err(|error| FetchError::corrupt(&self.key, error))?;
+            Ok(Arc::from(rows))
+        });
+        rows.map(Some)
     }
 
     /// The extents of a disk between two sectors, cut to them, in order; `object` becomes their
@@ -120,68 +196,120 @@ impl Layer {
         sectors: Range<u64>,
         object: u32,
     ) -> LayerExtents {
-        let disks = self.container.header.disks.iter().zip(0u16..);
-        let disk = disks
-            .filter(|(known, _)| known.name == *disk)
-            .map(|(_, n)| n)
-            .next();
+        LayerExtents::new(vec![(Arc::clone(self), object)], disk, sectors, object)
+    }
+
+    /// The first page that may hold a row of the disk at or behind a sector; `None` where the object
+    /// does not know the disk.
+    fn first_page(&self, disk: &Name, start: u64) -> Option<(u16, usize)> {
+        let mut disks = self.container.header.disks.iter().zip(0u16..);
+        let (_, disk) = disks.find(|(known, _)| known.name == *disk)?;
         let pages = &self.container.directory.row_pages;
         // The page before the first one that begins behind the start may reach over it.
-        let page = disk.map_or(pages.len(), |disk| {
-            pages
-                .partition_point(|page| (page.disk, page.start) <= (disk, sectors.start))
-                .saturating_sub(1)
-        });
-        LayerExtents {
-            layer: Arc::clone(self),
-            disk: disk.unwrap_or(0),
-            sectors,
-            object,
-            page,
-            rows: VecDeque::new(),
-        }
+        let page = pages.partition_point(|page| (page.disk, page.start) <= (disk, start));
+        Some((disk, page.saturating_sub(1)))
     }
 }
 
-/// The extents of a layer, page by page.
+/// The extents of a layer, or of the objects of an index one behind the other, page by page.
 #[derive(Debug)]
 pub struct LayerExtents {
-    layer: Arc<Layer>,
-    disk: u16,
+    /// What is still to come, and the numbers that the extents carry.
+    objects: VecDeque<(Arc<Layer>, u32)>,
+    name: Name,
     sectors: Range<u64>,
-    object: u32,
+    rank: u32,
+    at: Option<Reading>,
+}
+
+/// An object that is being read.
+#[derive(Debug)]
+struct Reading {
+    layer: Arc<Layer>,
+    number: u32,
+    disk: u16,
+    /// The page to be loaded next.
     page: usize,
-    rows: VecDeque<Row>,
+    rows: Arc<[Row]>,
+    row: usize,
+    /// The page of frame entries that was needed last.
+    entries: Option<(u32, Arc<[FrameEntry]>)>,
 }
 
 impl LayerExtents {
+    pub(crate) fn new(
+        objects: Vec<(Arc<Layer>, u32)>,
+        disk: &Name,
+        sectors: Range<u64>,
+        rank: u32,
+    ) -> LayerExtents {
+        LayerExtents {
+            objects: objects.into(),
+            name: disk.clone(),
+            sectors,
+            rank,
+            at: None,
+        }
+    }
+
+    /// Goes to the next object that knows the disk; false where there is none.
+    fn advance(&mut self) -> bool {
+        self.at = None;
+        while let Some((layer, number)) = self.objects.pop_front() {
+            if let Some((disk, page)) = layer.first_page(&self.name, self.sectors.start) {
+                self.at = Some(Reading {
+                    layer,
+                    number,
+                    disk,
+                    page,
+                    rows: Arc::new([]),
+                    row: 0,
+                    entries: None,
+                });
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Reading {
     /// Loads the next page; false where there is none, or none that can hold a row of the range.
-    fn load(&mut self) -> Result<bool, FetchError> {
+    fn load(&mut self, sectors: &Range<u64>) -> Result<bool, FetchError> {
         let Some(page) = self.layer.container.directory.row_pages.get(self.page) else {
             return Ok(false);
         };
-        let is_behind = (page.disk, page.start) >= (self.disk, self.sectors.end);
-        if is_behind || self.sectors.is_empty() {
+        let is_behind = (page.disk, page.start) >= (self.disk, sectors.end);
+        if is_behind || sectors.is_empty() {
             return Ok(false);
         }
-        let Some(range) = self.layer.container.row_page_range(self.page) else {
+        let Some(rows) = self.layer.rows(self.page)? else {
             return Ok(false);
         };
-        let bytes = self.layer.read(range).map_err(FetchError::store)?;
-        let rows = self
-            .layer
-            .container
-            .row_page(self.page, &bytes)
-            .map_err(|error| FetchError::corrupt(&self.layer.key, error))?;
-        self.rows = rows.into();
+        // Where the range begins in the middle of the page there is nothing to look at before.
+        let (disk, start) = (self.disk, sectors.start);
+        self.row = rows.partition_point(|row| (row.disk, row.end()) <= (disk, start));
+        self.rows = rows;
         self.page += 1;
         Ok(true)
     }
 
-    fn extent(&self, row: &Row) -> Result<Extent, FetchError> {
+    fn entry(&mut self, frame: u32) -> Result<FrameEntry, FetchError> {
+        let number = frame / FRAMES_PER_PAGE;
+        let page = match self.entries.take().filter(|(known, _)| *known == number) {
+            Some((_, page)) => page,
+            None => self.layer.entries(number)?,
+        };
+        let place = size(u64::from(frame % FRAMES_PER_PAGE));
+        let entry = page.get(place).copied();
+        self.entries = Some((number, page));
+        entry.ok_or_else(|| self.layer.missing())
+    }
+
+    fn extent(&mut self, row: &Row, sectors: &Range<u64>, rank: u32) -> Result<Extent, FetchError> {
         let (frame, offset) = match row.kind {
             RowKind::Write { frame, offset } => {
-                let entry = self.layer.entry(frame)?;
+                let entry = self.entry(frame)?;
                 check_row_fits(row, Some(&entry))
                     .map_err(|error| FetchError::corrupt(&self.layer.key, error))?;
                 (frame, offset)
@@ -191,14 +319,14 @@ impl LayerExtents {
         let whole = Extent {
             start: row.start,
             sectors: row.sectors,
-            rank: self.object,
-            object: self.object,
+            rank,
+            object: self.number,
             frame,
             offset,
             disk: 0,
         };
-        let start = row.start.max(self.sectors.start);
-        Ok(whole.part(start, row.end().min(self.sectors.end)))
+        let start = row.start.max(sectors.start);
+        Ok(whole.part(start, row.end().min(sectors.end)))
     }
 }
 
@@ -207,22 +335,34 @@ impl Iterator for LayerExtents {
 
     fn next(&mut self) -> Option<Result<Extent, FetchError>> {
         loop {
-            let Some(row) = self.rows.pop_front() else {
-                match self.load() {
-                    Ok(true) => continue,
-                    Ok(false) => return None,
-                    Err(error) => return Some(Err(error)),
+            let Some(at) = &mut self.at else {
+                if self.advance() {
+                    continue;
                 }
+                return None;
             };
-            if row.disk < self.disk || row.disk == self.disk && row.end() <= self.sectors.start {
+            let Some(row) = at.rows.get(at.row).copied() else {
+                match at.load(&self.sectors) {
+                    Ok(true) => {}
+                    Ok(false) => self.at = None,
+                    Err(error) => {
+                        // There is no going on behind what could not be read.
+                        self.objects.clear();
+                        self.at = None;
+                        return Some(Err(error));
+                    }
+                }
+                continue;
+            };
+            at.row += 1;
+            if row.disk < at.disk || row.disk == at.disk && row.end() <= self.sectors.start {
                 continue;
             }
-            if row.disk > self.disk || row.start >= self.sectors.end {
-                self.page = usize::MAX;
-                self.rows.clear();
-                return None;
+            if row.disk > at.disk || row.start >= self.sectors.end {
+                self.at = None;
+                continue;
             }
-            return Some(self.extent(&row));
+            return Some(at.extent(&row, &self.sectors, self.rank));
         }
     }
 }

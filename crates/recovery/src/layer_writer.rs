@@ -189,7 +189,7 @@ fn prepare(
             let payload = frame.decode();
             payload
                 .map(Prepared::Sparse)
-                .map_err(|error| RecoveryError::corrupt(&source.name(at.object), error))
+                .map_err(|error| RecoveryError::corrupt(&source.name(at.place), error))
         })
         .collect()
 }
@@ -221,13 +221,9 @@ fn sift(
             let fate = if live == 0 {
                 FrameFate::Dropped
             } else {
-                let entry = source.entry(object, frame)?;
-                needed.push(FrameRef {
-                    object,
-                    frame,
-                    entry,
-                });
-                Density::fate(live, entry.raw)
+                let frame = source.needed(object, frame)?;
+                needed.push(frame);
+                Density::fate(live, frame.entry.raw)
             };
             of_object.push(fate);
         }

@@ -1,73 +1,179 @@
-//! Reading a point: any bytes of any disk, straight from the layers.
+//! Reading a point: any bytes of any disk, straight from layers and the indexes over them.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use afterimage_changelog::{Disk, FrameEntry, Name, ObjectId, SECTOR, size};
-use afterimage_coalesce::{Merge, Sweep};
+use afterimage_coalesce::{Extent, Merge, Sweep};
 use afterimage_fetch::{FetchError, FrameSource};
-use afterimage_storage::{Store, StoreError};
+use afterimage_storage::{Key, Store, StoreError};
 use bytes::Bytes;
 use rayon::prelude::*;
 
 use crate::{
+    cover::{Layers, Piece},
     error::{RecoveryError, RecoveryErrorKind},
     layer::{Layer, LayerExtents},
-    manifest::{Manifest, Point},
+    manifest::{LayerRef, Manifest, Point},
+    read_cache::{CACHE_BYTES_DEFAULT, ReadCache},
 };
 
 /// The live extents of a point, in address order; sectors between them were never written and are
 /// zeroes.
 pub type LiveExtents = Sweep<Merge<LayerExtents, FetchError>>;
 
-/// A point opened for reading. As a [`FrameSource`] its objects are its layers, oldest first.
+/// Sectors of the pieces of a disk whose extents are kept once they are resolved: 4 MiB.
+const REGION_SECTORS: u64 = 8192;
+
+/// A point opened for reading. As a [`FrameSource`] its objects are the layers and indexes it is read
+/// from, and its places the layers in which the frames lie.
+///
+/// However many points there are, few objects are opened: merged indexes stand for most layers. What
+/// is read of them is kept up to a limit.
 #[derive(Debug)]
 pub struct PointReader {
-    group: Name,
+    store: Arc<dyn Store>,
+    manifest: Manifest,
     point: Arc<Point>,
-    disks: Vec<Disk>,
-    layers: Vec<Arc<Layer>>,
     /// For each point up to this one, its id and cut and how many layers there are up to it.
     reach: Vec<(u64, ObjectId, usize)>,
+    cache: Arc<ReadCache>,
+    opened: RwLock<Opened>,
+    /// The objects of all layers up to the point.
+    whole: Vec<Run>,
+}
+
+/// Numbers of the objects of one run of rows in address order.
+type Run = Vec<u32>;
+
+#[derive(Debug, Default)]
+struct Opened {
+    /// An object, and the number of the place that its first frame entries count from.
+    objects: Vec<(Arc<Layer>, u32)>,
+    places: Vec<Key>,
+    known: HashMap<ObjectId, u32>,
 }
 
 impl PointReader {
-    /// Opens a point of a manifest: opens every layer up to it.
+    /// Opens a point of a manifest.
     ///
     /// # Errors
     ///
-    /// There is no such point, or a layer is missing, damaged or another one.
-    ///
-    /// # Panics
-    ///
-    /// Never: the point is one of those it was found among.
+    /// There is no such point, or a layer or index is missing, damaged or another one.
     pub fn open(
         store: &Arc<dyn Store>,
         manifest: &Manifest,
         id: u64,
+    ) -> Result<PointReader, RecoveryError> {
+        PointReader::open_with(store, manifest, id, CACHE_BYTES_DEFAULT)
+    }
+
+    /// Opens a point of a manifest; of what is read at most so many bytes are kept.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](PointReader::open).
+    ///
+    /// # Panics
+    ///
+    /// Never: the point is one of those it was found among.
+    pub fn open_with(
+        store: &Arc<dyn Store>,
+        manifest: &Manifest,
+        id: u64,
+        cache_bytes: u64,
     ) -> Result<PointReader, RecoveryError> {
         let Some(last) = manifest.points.iter().position(|point| point.id == id) else {
             let kind = RecoveryErrorKind::NoSuch(format!("there is no point {id}"));
             return Err(RecoveryError::new(&manifest.group, kind));
         };
         let points = manifest.points.get(..=last).unwrap_or_default();
-        let point = points.last().expect("it was found above");
-        let mut refs = Vec::new();
-        let mut reach = Vec::new();
-        for point in points {
-            refs.extend_from_slice(&point.layers);
-            reach.push((point.id, point.cut, refs.len()));
-        }
-        let layers = refs
-            .par_iter()
-            .map(|layer| Layer::open(Arc::clone(store), &manifest.group, layer).map(Arc::new))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(PointReader {
-            group: manifest.group.clone(),
-            disks: manifest.disks(point).to_vec(),
-            point: Arc::clone(point),
-            layers,
+        let mut layers = 0;
+        let reach = points.iter().map(|point| {
+            layers += point.layers.len();
+            (point.id, point.cut, layers)
+        });
+        let reach: Vec<_> = reach.collect();
+        let mut reader = PointReader {
+            store: Arc::clone(store),
+            manifest: manifest.clone(),
+            point: Arc::clone(points.last().expect("it was found above")),
             reach,
-        })
+            cache: Arc::new(ReadCache::new(cache_bytes)),
+            opened: RwLock::default(),
+            whole: Vec::new(),
+        };
+        reader.whole = reader.runs(0..layers)?;
+        Ok(reader)
+    }
+
+    /// The runs of rows to read a stretch of layers from, oldest first; opens what is not open yet.
+    fn runs(&self, stretch: Range<usize>) -> Result<Vec<Run>, RecoveryError> {
+        let layers = Layers::new(&self.manifest);
+        let pieces = layers.cover(stretch);
+        let objects: Vec<(bool, &LayerRef)> = pieces
+            .iter()
+            .flat_map(|piece| match piece {
+                Piece::Layer(layer) => vec![(false, *layer)],
+                Piece::Index(index) => index.objects.iter().map(|object| (true, object)).collect(),
+            })
+            .collect();
+        self.open_all(&objects)?;
+        let opened = self.opened();
+        let number = |object: &LayerRef| opened.known.get(&object.id).copied();
+        Ok(pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Layer(layer) => number(layer).into_iter().collect(),
+                Piece::Index(index) => index.objects.iter().filter_map(number).collect(),
+            })
+            .collect())
+    }
+
+    fn open_all(&self, objects: &[(bool, &LayerRef)]) -> Result<(), RecoveryError> {
+        let opened = self.opened();
+        let missing: Vec<_> = objects
+            .iter()
+            .filter(|(_, object)| !opened.known.contains_key(&object.id))
+            .collect();
+        drop(opened);
+        let group = &self.manifest.group;
+        let layers = missing
+            .par_iter()
+            .map(|&&(is_index, object)| {
+                let store = Arc::clone(&self.store);
+                match is_index {
+                    true => Layer::open_index(store, group, object),
+                    false => Layer::open(store, group, object),
+                }
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let opened = self.opened.write();
+        let mut opened = opened.unwrap_or_else(PoisonError::into_inner);
+        for ((_, object), layer) in missing.into_iter().zip(layers) {
+            let number = u32::try_from(opened.objects.len()).expect("objects are limited");
+            let place = u32::try_from(opened.places.len()).expect("layers are limited");
+            opened.places.extend_from_slice(layer.places());
+            let layer = Arc::new(layer.share(&self.cache, number));
+            opened.objects.push((layer, place));
+            opened.known.insert(object.id, number);
+        }
+        Ok(())
+    }
+
+    fn opened(&self) -> std::sync::RwLockReadGuard<'_, Opened> {
+        // Objects are only ever added, so what a panicking thread left is sound.
+        self.opened.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn object(&self, number: u32) -> (Arc<Layer>, u32) {
+        let opened = self.opened();
+        let object = opened.objects.get(size(u64::from(number)));
+        let (layer, place) = object.expect("extents name objects that were opened");
+        (Arc::clone(layer), *place)
     }
 
     /// The point.
@@ -79,7 +185,7 @@ impl PointReader {
     /// Its disks.
     #[must_use]
     pub fn disks(&self) -> &[Disk] {
-        &self.disks
+        self.manifest.disks(&self.point)
     }
 
     /// One of its disks.
@@ -88,17 +194,17 @@ impl PointReader {
     ///
     /// It has none of this name.
     pub fn disk(&self, name: &Name) -> Result<&Disk, RecoveryError> {
-        self.disks
+        self.disks()
             .iter()
             .find(|disk| disk.name == *name)
             .ok_or_else(|| {
-                let known: Vec<&str> = self.disks.iter().map(|disk| disk.name.as_str()).collect();
+                let known: Vec<&str> = self.disks().iter().map(|disk| disk.name.as_str()).collect();
                 let what = format!(
                     "point {} has no disk {name}; it has {}",
                     self.point.id,
                     known.join(", ")
                 );
-                RecoveryError::new(&self.group, RecoveryErrorKind::NoSuch(what))
+                RecoveryError::new(&self.manifest.group, RecoveryErrorKind::NoSuch(what))
             })
     }
 
@@ -111,10 +217,16 @@ impl PointReader {
         found.map(|(_, _, layers)| *layers)
     }
 
-    /// Number of layers the point is read from.
+    /// Number of layers that the point is made of.
     #[must_use]
     pub fn layer_count(&self) -> usize {
-        self.layers.len()
+        self.reach.last().map_or(0, |(_, _, layers)| *layers)
+    }
+
+    /// Number of objects that were opened to read it.
+    #[must_use]
+    pub fn object_count(&self) -> usize {
+        self.opened().objects.len()
     }
 
     /// The live extents of a disk between two sectors, from some of the layers; the sectors may lie
@@ -122,7 +234,7 @@ impl PointReader {
     ///
     /// # Errors
     ///
-    /// The point has no such disk.
+    /// The point has no such disk, or an object could not be opened.
     pub fn extents_of(
         &self,
         disk: &Name,
@@ -130,15 +242,22 @@ impl PointReader {
         layers: Range<usize>,
     ) -> Result<LiveExtents, RecoveryError> {
         self.disk(disk)?;
-        let runs = self
-            .layers
-            .iter()
-            .zip(0u32..)
-            .skip(layers.start)
-            .take(layers.len())
-            .map(|(layer, number)| layer.extents(disk, sectors.clone(), number))
-            .collect();
-        Ok(Sweep::new(Merge::new(runs)))
+        if layers == (0..self.layer_count()) {
+            return Ok(self.merge(disk, sectors, &self.whole));
+        }
+        Ok(self.merge(disk, sectors, &self.runs(layers)?))
+    }
+
+    fn merge(&self, disk: &Name, sectors: Range<u64>, runs: &[Run]) -> LiveExtents {
+        let opened = self.opened();
+        let runs = runs.iter().zip(0u32..).map(|(run, rank)| {
+            let objects = run.iter().filter_map(|&number| {
+                let (layer, _) = opened.objects.get(size(u64::from(number)))?;
+                Some((Arc::clone(layer), number))
+            });
+            LayerExtents::new(objects.collect(), disk, sectors.clone(), rank)
+        });
+        Sweep::new(Merge::new(runs.collect()))
     }
 
     /// The live extents of a disk between two sectors.
@@ -149,7 +268,34 @@ impl PointReader {
     pub fn extents(&self, disk: &Name, sectors: Range<u64>) -> Result<LiveExtents, RecoveryError> {
         let end = sectors.end.min(self.disk(disk)?.sectors);
         let sectors = sectors.start.min(end)..end;
-        self.extents_of(disk, sectors, 0..self.layers.len())
+        Ok(self.merge(disk, sectors, &self.whole))
+    }
+
+    /// The extents of a region, resolved once and kept.
+    fn region(
+        &self,
+        number: u16,
+        disk: &Disk,
+        region: u64,
+    ) -> Result<Arc<[Extent]>, RecoveryError> {
+        self.cache.region(number, region, || {
+            let start = region * REGION_SECTORS;
+            let sectors = start..(start + REGION_SECTORS).min(disk.sectors);
+            let extents = self.merge(&disk.name, sectors, &self.whole);
+            let extents = extents.collect::<Result<Vec<Extent>, FetchError>>()?;
+            Ok(Arc::from(extents))
+        })
+    }
+
+    /// The payload of a frame, decoded once and kept.
+    fn payload(&self, object: u32, frame: u32) -> Result<Bytes, RecoveryError> {
+        self.cache.frame(object, frame, || {
+            let encoded = self.frame(object, frame)?;
+            encoded.decode().map_err(|error| {
+                let name = self.object(object).0.key.to_string();
+                RecoveryError::corrupt(&name, error)
+            })
+        })
     }
 
     /// Fills `into` with the bytes of a disk from byte `offset` on, at any alignment.
@@ -163,6 +309,9 @@ impl PointReader {
     /// Never: extents lie inside the range that was asked for.
     pub fn read_at(&self, disk: &Name, offset: u64, into: &mut [u8]) -> Result<(), RecoveryError> {
         let known = self.disk(disk)?;
+        let number = self.disks().iter().position(|there| there.name == *disk);
+        let number = number.and_then(|number| u16::try_from(number).ok());
+        let number = number.expect("it was found above, and disks are few");
         let len = afterimage_changelog::length(into);
         let end = offset.checked_add(len).filter(|&end| end <= known.bytes());
         let Some(end) = end else {
@@ -171,58 +320,60 @@ impl PointReader {
                 known.bytes()
             );
             return Err(RecoveryError::new(
-                &self.group,
+                &self.manifest.group,
                 RecoveryErrorKind::NoSuch(what),
             ));
         };
         into.fill(0);
-        let mut decoded: Option<((u32, u32), Bytes)> = None;
-        for extent in self.extents(disk, offset / SECTOR..end.div_ceil(SECTOR))? {
-            let extent = extent?;
-            if extent.is_zero() {
-                continue;
-            }
-            let place = (extent.object, extent.frame);
-            let payload = match &decoded {
-                Some((known, payload)) if *known == place => payload.clone(),
-                _ => {
-                    let frame = self.frame(extent.object, extent.frame)?;
-                    frame
-                        .decode()
-                        .map_err(|error| RecoveryError::corrupt(&self.name(extent.object), error))?
+        let sectors = offset / SECTOR..end.div_ceil(SECTOR);
+        if sectors.is_empty() {
+            return Ok(());
+        }
+        for region in sectors.start / REGION_SECTORS..=(sectors.end - 1) / REGION_SECTORS {
+            let extents = self.region(number, known, region)?;
+            let first = extents.partition_point(|extent| extent.end() <= sectors.start);
+            for extent in extents.get(first..).unwrap_or_default() {
+                if extent.start >= sectors.end {
+                    break;
                 }
-            };
-            decoded = Some((place, payload.clone()));
-            let from = (extent.start * SECTOR).max(offset);
-            let to = (extent.end() * SECTOR).min(end);
-            let skipped = from - extent.start * SECTOR;
-            let first = size(u64::from(extent.offset) * SECTOR + skipped);
-            let piece = payload.get(first..first + size(to - from));
-            let slot = into.get_mut(size(from - offset)..size(to - offset));
-            let slot = slot.expect("the extents lie in the range asked for");
-            slot.copy_from_slice(piece.expect("rows were checked against their frames"));
+                if extent.is_zero() {
+                    continue;
+                }
+                let payload = self.payload(extent.object, extent.frame)?;
+                let from = (extent.start * SECTOR).max(offset);
+                let to = (extent.end() * SECTOR).min(end);
+                let skipped = from - extent.start * SECTOR;
+                let first = size(u64::from(extent.offset) * SECTOR + skipped);
+                let piece = payload.get(first..first + size(to - from));
+                let slot = into.get_mut(size(from - offset)..size(to - offset));
+                let slot = slot.expect("the extents lie in the range asked for");
+                slot.copy_from_slice(piece.expect("rows were checked against their frames"));
+            }
         }
         Ok(())
     }
 }
 
 impl FrameSource for PointReader {
-    fn name(&self, object: u32) -> String {
-        let layer = self.layers.get(size(u64::from(object)));
-        layer.map_or_else(|| format!("layer {object}"), |layer| layer.key.to_string())
+    fn name(&self, place: u32) -> String {
+        let opened = self.opened();
+        let key = opened.places.get(size(u64::from(place)));
+        key.map_or_else(|| format!("layer {place}"), Key::to_string)
+    }
+
+    fn place(&self, object: u32, entry: &FrameEntry) -> u32 {
+        self.object(object).1 + entry.layer
     }
 
     fn entry(&self, object: u32, frame: u32) -> Result<FrameEntry, FetchError> {
-        let layer = self.layers.get(size(u64::from(object)));
-        layer
-            .expect("extents name layers of this point")
-            .entry(frame)
+        self.object(object).0.entry(frame)
     }
 
-    fn read(&self, object: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let layer = self.layers.get(size(u64::from(object)));
-        layer
-            .expect("extents name layers of this point")
-            .read(range)
+    fn read(&self, place: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let opened = self.opened();
+        let key = opened.places.get(size(u64::from(place)));
+        let key = key.expect("frames lie in layers of this point").clone();
+        drop(opened);
+        self.store.read_range(&key, range)
     }
 }

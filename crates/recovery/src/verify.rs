@@ -131,6 +131,7 @@ pub fn verify_layer(
         .map(|(&entry, frame)| FrameRef {
             object: 0,
             frame,
+            place: 0,
             entry,
         })
         .collect();

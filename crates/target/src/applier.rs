@@ -105,12 +105,7 @@ impl Applier<'_> {
             let (object, frame) = (extent.object, extent.frame);
             let known = needed.last();
             if known.is_none_or(|known| (known.object, known.frame) != (object, frame)) {
-                let entry = self.source.entry(object, frame)?;
-                needed.push(FrameRef {
-                    object,
-                    frame,
-                    entry,
-                });
+                needed.push(self.source.needed(object, frame)?);
             }
         }
         let written = runs(needed)
@@ -141,7 +136,7 @@ impl Applier<'_> {
         window: &[Extent],
     ) -> Result<Applied, TargetError> {
         let payload = frame.decode().map_err(|error| TargetError {
-            place: self.source.name(at.object),
+            place: self.source.name(at.place),
             kind: TargetErrorKind::Corrupt(error),
         })?;
         let place = (at.object, at.frame);

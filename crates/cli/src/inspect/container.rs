@@ -194,7 +194,7 @@ fn row_cells(container: &Container, number: u64, row: &Row) -> Vec<Cell> {
     let header = &container.header;
     let sequence = match header.kind {
         ObjectKind::Segment => Cell::Number(header.first.0.saturating_add(number)),
-        ObjectKind::Layer => Cell::None,
+        ObjectKind::Layer | ObjectKind::Index => Cell::None,
     };
     let name = header
         .disks

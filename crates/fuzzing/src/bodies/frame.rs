@@ -68,6 +68,7 @@ fn entry(stored: &[u8], raw: u32, codec: Codec) -> Vec<u8> {
         stored: u32::try_from(stored.len()).unwrap_or(u32::MAX),
         raw,
         codec,
+        layer: 0,
         digest: Digest::of(stored),
     };
     entry.put(&mut out);

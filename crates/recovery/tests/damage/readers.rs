@@ -76,6 +76,7 @@ fn fetch(
     let needed = entries.iter().zip(0u32..).map(|(&entry, frame)| FrameRef {
         object: 0,
         frame,
+        place: 0,
         entry,
     });
     for run in runs(needed) {

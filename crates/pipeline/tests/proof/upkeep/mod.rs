@@ -14,7 +14,7 @@ use afterimage::{
     changelog::{ObjectId, SECTOR, SectorSize, size},
     decisions,
     recovery::{
-        Manifest, load_head,
+        IndexLimits, Manifest, load_head,
         name::{index_key, kept_key, layer_key, manifest_key, page_key},
     },
     storage::{Key, Nonces, Store},
@@ -67,6 +67,11 @@ fn tend(target: &Arc<dyn Store>, nonces: Arc<Nonces>) -> Tend {
         keep: Some(KEEP.parse().unwrap()),
         rewind: None,
         compact: true,
+        index: IndexLimits {
+            rows: 7,
+            frames: 3,
+            fan_out: 3,
+        },
     };
     Tend {
         take_over: true,
