@@ -128,8 +128,11 @@ fn the_limits_are_those_of_the_code() {
         ("a number that is counted on from", limits::NUMBER_MAX),
         ("name", wide(limits::NAME_BYTES_MAX)),
         ("text", wide(limits::MARKER_TEXT_BYTES_MAX)),
-        // That of the recovery crate, whose own test compares it.
+        // Those of the recovery crate, whose own test compares them.
         ("manifest", 64 << 20),
+        ("page of points", 64 << 20),
+        ("hold", 1024),
+        ("streams of a point", limits::DISKS_MAX.into()),
     ];
     assert_eq!(stated, known);
 }

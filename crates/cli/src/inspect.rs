@@ -136,7 +136,7 @@ fn describe(path: &Path, rows: bool) -> Result<Report, InspectErrorKind> {
     let disk = FileDisk::open(path, false).map_err(unreadable)?;
     let object = Object { disk };
     if object.bytes() == 0 {
-        return boundary(path).ok_or(InspectErrorKind::Foreign);
+        return empty(path).ok_or(InspectErrorKind::Foreign);
     }
     let end = object.bytes().checked_sub(MAGIC_BYTES);
     if object.has(Some(0), CONTAINER_MAGIC).map_err(unreadable)?
@@ -156,14 +156,21 @@ fn describe(path: &Path, rows: bool) -> Result<Report, InspectErrorKind> {
     }
 }
 
-/// A boundary has no bytes: its name is all it says.
-fn boundary(path: &Path) -> Option<Report> {
+/// Boundaries and pruning marks have no bytes: their names are all they say.
+fn empty(path: &Path) -> Option<Report> {
     let name = path.file_name()?.to_str()?;
-    let plain = name.len() == 20 && name.bytes().all(|digit| digit.is_ascii_digit());
-    let number = name.parse().ok().filter(|_| plain)?;
-    let mut report = Report::new("boundary");
-    report.field("number", Cell::Number(number));
-    Some(report)
+    if name.len() == 20 && name.bytes().all(|digit| digit.is_ascii_digit()) {
+        let mut report = Report::new("boundary");
+        report.field("number", Cell::Number(name.parse().ok()?));
+        return Some(report);
+    }
+    let is_id = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+    if name.len() == 32 && name.bytes().all(is_id) {
+        let mut report = Report::new("pruning mark");
+        report.field("id", Cell::text(name));
+        return Some(report);
+    }
+    None
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use afterimage_cache::{
     CacheError, SegmentLimits, StreamReader, StreamWriter, WriterOptions, segment_key,
 };
 use afterimage_changelog::{
-    Digest, Disk, Epoch, MarkerKind, Name, ObjectId, SectorSize, Sequence, Timestamp,
+    Digest, Disk, Epoch, MarkerKind, Name, ObjectId, SectorSize, Timestamp, length,
 };
 use afterimage_recovery::{
-    LayerRef, Point,
+    IndexRef, LayerRef, Manifest, PageRef, Point,
     hold::{Hold, HoldKind},
     name::layer_key,
     page::Page,
@@ -28,8 +28,11 @@ pub(crate) struct Samples {
     pub(crate) layer: Bytes,
     /// A layer whose index has two pages of rows.
     pub(crate) long_layer: Bytes,
+    /// A manifest that holds all of its points itself.
     pub(crate) manifest: Bytes,
-    /// A page with one point of one layer.
+    /// The same with its oldest points in a page, an index and a text of what to keep.
+    pub(crate) paged_manifest: Vec<u8>,
+    /// That page.
     pub(crate) page: Vec<u8>,
     pub(crate) hold: Vec<u8>,
     /// The two slots of a replica's record.
@@ -132,6 +135,7 @@ fn payload(seed: u8, sectors: usize) -> Vec<u8> {
 fn make() -> Samples {
     let (segment, layer, manifest) = make_group(false);
     let (long_segment, long_layer, _) = make_group(true);
+    let (paged_manifest, page) = make_paged(&manifest);
     let log = make_log();
     Samples {
         segment,
@@ -139,7 +143,8 @@ fn make() -> Samples {
         layer,
         long_layer,
         manifest,
-        page: make_page(),
+        paged_manifest,
+        page,
         hold: make_hold(),
         progress: make_progress(),
         compressed_log: zstd::bulk::compress(&log, 1).expect("it compresses"),
@@ -147,30 +152,57 @@ fn make() -> Samples {
     }
 }
 
-fn make_page() -> Vec<u8> {
-    let point = Point {
-        id: 7,
-        kind: MarkerKind::User,
-        name: "a name".to_owned(),
-        time: Timestamp(8),
-        cut: ObjectId([9; 16]),
-        table: 0,
-        changed_bytes: 512,
-        sequences: vec![Sequence(10)],
-        layers: vec![LayerRef {
-            epoch: Epoch(1),
-            id: ObjectId([11; 16]),
-            object_bytes: 600,
-            digest: Digest::of(b"layer"),
-        }],
-    };
+/// Points that the sample page holds.
+pub(crate) const PAGED: usize = 2;
+
+/// A manifest with its oldest points in a page, and the page.
+fn make_paged(manifest: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let stored = Manifest::decode(manifest).expect("it was just encoded");
+    let mut manifest = stored.complete(Vec::new()).expect("it has no pages");
+    let oldest = manifest.points.iter().take(PAGED);
     let page = Page {
         epoch: Epoch(1),
         id: ObjectId([12; 16]),
         group: group(),
-        points: vec![point],
+        points: oldest.map(|point| Point::clone(point)).collect(),
     };
-    page.encode()
+    let bytes = page.encode();
+    manifest.pages = vec![page_ref(&page, &bytes)];
+    let layers: Vec<ObjectId> = manifest.layers().map(|layer| layer.id).collect();
+    // Its first layer is in the page, its last one is in the manifest.
+    let first = *layers.first().expect("a point has a layer");
+    manifest.indexes = vec![IndexRef {
+        first,
+        layers: u32::try_from(layers.len()).expect("they are few"),
+        objects: [14, 15].map(index_object).to_vec(),
+    }];
+    "2h:all".clone_into(&mut manifest.keep);
+    for stream in &mut manifest.streams {
+        stream.kept = 1;
+    }
+    (manifest.encode(), bytes)
+}
+
+fn index_object(seed: u8) -> LayerRef {
+    LayerRef {
+        epoch: Epoch(1),
+        id: ObjectId([seed; 16]),
+        object_bytes: 600,
+        digest: Digest::of(&[seed]),
+    }
+}
+
+/// What a manifest says of a page that is encoded as these bytes.
+pub(crate) fn page_ref(page: &Page, bytes: &[u8]) -> PageRef {
+    PageRef {
+        object: LayerRef {
+            epoch: page.epoch,
+            id: page.id,
+            object_bytes: length(bytes),
+            digest: Digest::of(bytes),
+        },
+        points: u32::try_from(page.points.len()).expect("a page holds few points"),
+    }
 }
 
 fn make_hold() -> Vec<u8> {
@@ -278,12 +310,7 @@ fn make_log() -> Vec<u8> {
     };
     let mut log = padded(words(&[0x006a_7366_7773_6872, 1, 5, 512]));
     for (number, (start, sectors, flags, mark)) in (0u8..).zip(entries) {
-        let mut entry = words(&[
-            start,
-            sectors,
-            flags,
-            afterimage_changelog::length(mark.as_bytes()),
-        ]);
+        let mut entry = words(&[start, sectors, flags, length(mark.as_bytes())]);
         entry.extend_from_slice(mark.as_bytes());
         log.extend(padded(entry));
         if flags & 4 == 0 {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use afterimage_changelog::{Digest, Name, count};
+use afterimage_changelog::{Digest, Name, count, length};
 use afterimage_storage::{Entry, Key, Store, StoreErrorKind};
 
 use crate::{
@@ -84,12 +84,15 @@ fn load_page(
     page: &PageRef,
 ) -> Result<impl Iterator<Item = Arc<Point>>, RecoveryError> {
     let LayerRef {
-        epoch, id, digest, ..
+        epoch,
+        id,
+        object_bytes,
+        digest,
     } = page.object;
     let key = page_key(group, epoch, id);
     let bytes = store.read(&key).map_err(RecoveryError::store)?;
     let read = Page::decode(&bytes).map_err(|error| RecoveryError::corrupt(&key, error))?;
-    let is_named = Digest::of(&bytes) == digest
+    let is_named = (Digest::of(&bytes), length(&bytes)) == (digest, object_bytes)
         && (read.epoch, read.id, &read.group) == (epoch, id, group)
         && count(read.points.len()) == u64::from(page.points);
     if !is_named {

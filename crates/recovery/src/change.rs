@@ -360,7 +360,6 @@ pub(crate) fn takeover(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 mod tests {
     use std::convert::Infallible;
 

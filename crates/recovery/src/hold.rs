@@ -59,6 +59,10 @@ pub struct Hold {
 
 impl Hold {
     /// Encodes the hold.
+    ///
+    /// # Panics
+    ///
+    /// With a manifest's number that counting never reaches, or a text of more than 255 bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let Hold {
@@ -111,23 +115,106 @@ impl Hold {
         };
         input.reserved::<6>()?;
         let id = ObjectId(input.array()?);
-        let manifest = input.u64()?;
+        let here = input.clone();
+        let manifest = input.u64()?.checked_sub(1);
         let point = input.u64()?;
+        if manifest.unwrap_or(0).max(point) > NUMBER_MAX {
+            return Err(here.error(Fault::Limit("a number")));
+        }
         let until = Timestamp(input.u64()?);
         let group = input.name()?;
         let text = input.text(MARKER_TEXT_BYTES_MAX)?;
         input.end()?;
-        if manifest.max(point) > NUMBER_MAX {
-            return Err(input.error(Fault::Limit("a number")));
-        }
         Ok(Hold {
             id,
             group,
             kind,
-            manifest: manifest.checked_sub(1),
+            manifest,
             point: (point > 0).then_some(point),
             until,
             text,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold() -> Hold {
+        Hold {
+            id: ObjectId([1; 16]),
+            group: "shop".parse().unwrap(),
+            kind: HoldKind::Pin,
+            manifest: None,
+            point: None,
+            until: Timestamp(2),
+            text: String::new(),
+        }
+    }
+
+    /// The hold with other bytes at a place, and a digest that fits them.
+    fn with(hold: &Hold, at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut encoded = hold.encode();
+        encoded.splice(at..at + bytes.len(), bytes.iter().copied());
+        encoded.truncate(encoded.len() - 32);
+        let digest = Digest::of(&encoded);
+        encoded.extend(digest.0);
+        encoded
+    }
+
+    #[test]
+    fn what_is_held_comes_back_and_nothing_stays_nothing() {
+        let numbers = [None, Some(1), Some(NUMBER_MAX)];
+        for kind in [HoldKind::Pin, HoldKind::Use] {
+            for manifest in [None, Some(0), Some(1), Some(NUMBER_MAX)] {
+                for point in numbers {
+                    let told = Hold {
+                        kind,
+                        manifest,
+                        point,
+                        ..hold()
+                    };
+                    assert_eq!(Hold::decode(&told.encode()).unwrap(), told);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hold_that_breaks_a_rule_is_refused_where_it_does() {
+        let over = NUMBER_MAX + 1;
+        let numbers = [over + 1, u64::MAX].map(u64::to_le_bytes);
+        let fields: [(usize, &[u8], Fault); 8] = [
+            (0, b"AFTRPTS\0", Fault::Magic),
+            (8, &[2], Fault::Version(2)),
+            (9, &[0], Fault::Field("a hold's kind")),
+            (9, &[3], Fault::Field("a hold's kind")),
+            (15, &[1], Fault::Field("a reserved byte")),
+            (32, &numbers[0], Fault::Limit("a number")),
+            (40, &over.to_le_bytes(), Fault::Limit("a number")),
+            (32, &numbers[1], Fault::Limit("a number")),
+        ];
+        for (at, bytes, fault) in fields {
+            let error = Hold::decode(&with(&hold(), at, bytes)).unwrap_err();
+            assert_eq!((error.part, error.fault), ("hold", fault), "byte {at}");
+            assert!(error.offset.abs_diff(u64::try_from(at).unwrap()) <= 8);
+        }
+        assert!(Hold::decode(&with(&hold(), 8, &[1])).is_ok());
+    }
+
+    #[test]
+    fn a_hold_says_at_most_200_bytes() {
+        let saying = |letters: usize| Hold {
+            text: "a".repeat(letters),
+            ..hold()
+        };
+        assert!(Hold::decode(&saying(200).encode()).is_ok());
+        assert!(Hold::decode(&saying(201).encode()).is_err());
+        assert!(length_of(&saying(200)) <= HOLD_BYTES_MAX);
+    }
+
+    fn length_of(hold: &Hold) -> u64 {
+        afterimage_changelog::length(&hold.encode())
     }
 }

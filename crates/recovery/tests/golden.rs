@@ -10,9 +10,9 @@ use afterimage_changelog::{
 };
 use afterimage_recovery::{
     IndexRef, LayerRef, Manifest, PageRef, Point, StreamPosition,
-    hold::{Hold, HoldKind},
+    hold::{HOLD_BYTES_MAX, Hold, HoldKind},
     manifest::MANIFEST_BYTES_MAX,
-    page::Page,
+    page::{PAGE_BYTES_MAX, Page},
 };
 
 const MANIFEST: &str = include_str!("../golden/manifest.hex");
@@ -181,8 +181,10 @@ fn the_bytes_of_a_hold_do_not_move() {
     assert_eq!(hold().encode(), golden);
 }
 
-/// The limit that FORMAT.md states; the other ones are compared where their constants are.
+/// The limits that FORMAT.md states; the other ones are compared where their constants are.
 #[test]
-fn a_manifest_has_at_most_64_mib() {
+fn manifests_pages_and_holds_are_as_large_as_the_document_says() {
     assert_eq!(MANIFEST_BYTES_MAX, 67_108_864);
+    assert_eq!(PAGE_BYTES_MAX, 67_108_864);
+    assert_eq!(HOLD_BYTES_MAX, 1024);
 }

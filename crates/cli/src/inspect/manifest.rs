@@ -85,18 +85,18 @@ fn pages(manifest: &Manifest) -> Vec<Vec<Cell>> {
         .collect()
 }
 
-const INDEX_COLUMNS: &[&str] = &["layers", "epoch", "id", "object_bytes", "digest"];
+const INDEX_COLUMNS: &[&str] = &["first", "layers", "epoch", "id", "object_bytes", "digest"];
 
+/// A row for each object of each index; those of one index have the same first layer.
 fn indexes(manifest: &Manifest) -> Vec<Vec<Cell>> {
     let indexes = manifest.indexes.iter();
     indexes
-        .flat_map(|index| {
-            index
-                .objects
-                .iter()
-                .map(move |object| (index.layers, object))
+        .flat_map(|index| index.objects.iter().map(move |object| (index, object)))
+        .map(|(index, object)| {
+            let mut row = vec![Cell::text(&index.first)];
+            row.extend(object_row(u64::from(index.layers), object));
+            row
         })
-        .map(|(layers, object)| object_row(u64::from(layers), object))
         .collect()
 }
 

@@ -91,11 +91,63 @@ fn every_kind_of_object_is_recognised() {
     assert_eq!(manifest["keep"], "asr:7d");
     assert_eq!(manifest["streams"][1]["kept"], 0x22);
     assert_eq!(manifest["pages"][0]["epoch"], 0x7a);
-    assert_eq!(manifest["indexes"][1]["object_bytes"], 0x7e00);
-    assert_eq!(json(&bytes_of(PAGE))["layers"][0]["point"], 0x60);
-    assert_eq!(json(&bytes_of(HOLD))["manifest"], 0x7e);
     assert_eq!(manifest["layers"][2]["point"], 0x68);
     assert_eq!(json(&record())["slots"][0]["to"], 0x92);
+}
+
+#[test]
+fn a_manifest_names_pages_and_indexes_and_has_the_points_that_are_in_no_page() {
+    let manifest = json(&bytes_of(MANIFEST));
+    let page = json(&bytes_of(PAGE));
+    for field in ["id", "epoch", "digest", "object_bytes"] {
+        assert_eq!(manifest["pages"][0][field], page[field], "{field}");
+    }
+    assert_eq!(manifest["pages"][0]["points"], 1);
+    let ids = |said: &Value| {
+        let points = said["points"].as_array().unwrap();
+        let ids = points.iter().map(|point| point["id"].as_u64().unwrap());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&manifest), [0x61, 0x68]);
+    assert_eq!(ids(&page), [0x60]);
+    assert_eq!(page["layers"][0]["point"], 0x60);
+    assert_eq!(page["points"][0]["name"], "hourly");
+    for index in [&manifest["indexes"][0], &manifest["indexes"][1]] {
+        assert_eq!(index["first"], manifest["layers"][0]["id"]);
+        assert_eq!(index["layers"], 3);
+    }
+    assert_eq!(manifest["indexes"][1]["object_bytes"], 0x7e00);
+}
+
+#[test]
+fn a_hold_is_described() {
+    let said = json(&bytes_of(HOLD));
+    assert_eq!(said["group"], "shop");
+    assert_eq!(said["id"], "e0e1e2e3e4e5e6e7e8e9eaebecedeeef");
+    assert_eq!(said["kind"], "use");
+    assert_eq!(said["manifest"], 0x7e);
+    assert_eq!(said["point"], 0x61);
+    assert_eq!(said["until"], "2025-11-23T08:20:00.0002Z");
+    assert_eq!(said["text"], "restore to /srv/disk.raw");
+}
+
+#[test]
+fn what_has_no_bytes_is_told_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |name: &str| {
+        let path = folder.path().join(name);
+        drop(FileDisk::create_new(&path, 0).unwrap());
+        inspect(&path, false, false).map_err(|error| error.kind())
+    };
+    let mark = "00112233445566778899aabbccddeeff";
+    assert!(said(mark).unwrap().starts_with("pruning mark, intact\n"));
+    for other in [
+        "00112233445566778899AABBCCDDEEFF",
+        "0011",
+        "g0112233445566778899aabbccddeeff",
+    ] {
+        assert_eq!(said(other), Err(ErrorKind::Invalid), "{other}");
+    }
 }
 
 /// One bit of each byte; what is refused names a part and a place, as damage.

@@ -150,6 +150,46 @@ fn a_spoiled_manifest_is_no_head_and_breaks_the_chain() {
     println!("manifests: {tried}");
 }
 
+/// The manifest is whole, but without its page there is no point that could be relied on.
+#[test]
+fn a_spoiled_page_of_points_gives_no_head() {
+    let world = World::new(7);
+    let whole = readers::chain(&world.store(&[]));
+    assert_eq!((whole.refused.as_ref(), whole.given.len()), (None, 1));
+    assert_eq!((world.head.paged(), world.head.points.len()), (1, 2));
+    let mut tried = Tried::default();
+    let key = world.keys(".page")[0];
+    for spoil in spoils(&world.objects[key]) {
+        let spoiled = spoil.apply(&world.objects[key]);
+        let store = world.store(&[(key, &spoiled)]);
+        assert!(
+            readers::chain(&store).refuses(key, &whole),
+            "{spoil:?} of {key}"
+        );
+        let loaded = load_head(store.as_ref(), &name("shop"));
+        assert!(loaded.is_err(), "{spoil:?} of {key}");
+        tried.count(spoil);
+    }
+    println!("page of points: {tried}");
+}
+
+/// Whoever passed over a hold that is damaged might delete what it holds.
+#[test]
+fn a_spoiled_hold_is_not_passed_over() {
+    let world = World::new(7);
+    let whole = readers::holds(&world.store(&[]));
+    assert_eq!((whole.refused.as_ref(), whole.given.len()), (None, 1));
+    let mut tried = Tried::default();
+    let key = world.keys(".hold")[0];
+    for spoil in spoils(&world.objects[key]) {
+        let spoiled = spoil.apply(&world.objects[key]);
+        let reading = readers::holds(&world.store(&[(key, &spoiled)]));
+        assert!(reading.refuses(key, &whole), "{spoil:?} of {key}");
+        tried.count(spoil);
+    }
+    println!("hold: {tried}");
+}
+
 /// A boundary has no bytes, so all that can be done to it is to give it some.
 #[test]
 fn a_boundary_with_bytes_is_none() {
@@ -162,8 +202,8 @@ fn a_boundary_with_bytes_is_none() {
         let reading = readers::chain(&world.store(&[(&key, &spoiled)]));
         assert!(reading.refused.is_some(), "{spoil:?} of the boundary");
     }
-    let manifest = &world.objects[world.keys("/manifest/")[2]];
-    let newest = boundary_key(&name("shop"), 2);
+    let manifest = &world.objects[world.keys("/manifest/")[3]];
+    let newest = boundary_key(&name("shop"), 3);
     let reading = readers::chain(&world.store(&[(&newest, manifest)]));
     assert!(reading.refused.is_some(), "a manifest ends the chain");
 }
@@ -222,7 +262,7 @@ fn an_object_in_the_place_of_another_is_refused() {
             replaced += 1;
         }
     }
-    let next = manifest_key(&name("shop"), 3);
+    let next = manifest_key(&name("shop"), 4);
     for bytes in world.objects.values().chain([&empty]) {
         let store = world.store(&[(&next, bytes)]);
         let head = load_head(store.as_ref(), &name("shop"));
@@ -257,8 +297,8 @@ fn an_object_of_another_history_is_refused() {
             tried += 1;
         }
     }
-    // One segment and three manifests: no two layers have one name.
-    assert_eq!(tried, 4);
+    // One segment and four manifests: no two layers, pages or holds have one name.
+    assert_eq!(tried, 5);
     let first = world.keys("/main/")[0];
     let store = world.store(&[(first, &other.objects[first])]);
     assert!(readers::stream(&store, &name("main")).refused.is_some());
@@ -278,6 +318,8 @@ fn check_refused(world: &World, key: &Key, replaced: &[(&Key, &Bytes)]) {
             readers::stream(&store, &stream),
             readers::stream(&intact, &stream),
         )
+    } else if key.as_str().ends_with(".hold") {
+        (readers::holds(&store), readers::holds(&intact))
     } else {
         (readers::chain(&store), readers::chain(&intact))
     };

@@ -12,7 +12,8 @@ use afterimage_cache::StreamReader;
 use afterimage_changelog::{FrameEntry, Name, ObjectId, SECTOR, size};
 use afterimage_fetch::{FetchError, FrameRef, FrameSource, runs};
 use afterimage_recovery::{
-    Manifest, PointReader, Sample, chain::check_chain, layer::Layer, load_head, verify_layer,
+    Manifest, PointReader, Sample, chain::check_chain, holds::list_holds, layer::Layer, load_head,
+    verify_layer,
 };
 use afterimage_storage::{Disk, DiskError, Key, MemoryDisk, Store, StoreError};
 use afterimage_target::{
@@ -161,6 +162,16 @@ pub(crate) fn chain(store: &Arc<dyn Store>) -> Reading {
         let head = head.ok_or("there is no head")?;
         let key = afterimage_recovery::name::manifest_key(&name("shop"), head.manifest.number);
         given.push((key.to_string(), Bytes::from(head.manifest.encode())));
+        Ok(())
+    })
+}
+
+/// All holds of the group, as those who decide what may be deleted see them.
+pub(crate) fn holds(store: &Arc<dyn Store>) -> Reading {
+    Reading::of(|given| {
+        for (key, hold) in list_holds(store.as_ref(), &name("shop")).map_err(text)? {
+            given.push((key.to_string(), Bytes::from(hold.encode())));
+        }
         Ok(())
     })
 }

@@ -4,12 +4,16 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use afterimage_cache::{Segment, SegmentLimits, StreamReader, StreamWriter, WriterOptions};
 use afterimage_changelog::{
-    Disk, FrameEntry, MarkerKind, Name, ObjectId, RowKind, SECTOR, SectorSize, Timestamp,
+    Digest, Disk, FrameEntry, MarkerKind, Name, ObjectId, RowKind, SECTOR, SectorSize, Timestamp,
 };
 use afterimage_coalesce::Extent;
 use afterimage_fetch::{FetchError, FrameSource};
 use afterimage_recovery::{
-    Change, Committer, Head, LayerJob, LayerRef, Manifest, Proposal, load_head, name::layer_key,
+    Change, Committer, Head, LayerJob, LayerRef, Manifest, PageRef, Point, Proposal,
+    hold::{Hold, HoldKind},
+    load_head,
+    name::{hold_key, layer_key, manifest_key, page_key},
+    page::Page,
     write_layers,
 };
 use afterimage_storage::{Key, MemoryStore, Nonces, Store, StoreError};
@@ -29,14 +33,16 @@ pub(crate) fn name(text: &str) -> Name {
 }
 
 impl World {
-    /// Two segments and two points of stream `main`, and a segment of stream `log`; another seed
-    /// gives another history of the same group.
+    /// Two segments and two points of stream `main`, the older of them in a page, a segment of
+    /// stream `log`, and a hold of a point; another seed gives another history of the same group.
     pub(crate) fn new(seed: u64) -> World {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let nonces = Arc::new(Nonces::seeded(seed));
         write_stream(&store, &nonces, "main", &[10, 20]);
         write_stream(&store, &nonces, "log", &[30]);
         commit_points(&store, &nonces);
+        commit_page(store.as_ref(), &nonces);
+        hold_point(store.as_ref(), &nonces);
         let listed = store.list(&Key::new("shop").unwrap(), None, 100).unwrap();
         let objects = listed
             .into_iter()
@@ -191,6 +197,50 @@ fn commit_points(store: &Arc<dyn Store>, nonces: &Arc<Nonces>) {
         };
         committer.commit(change, now).unwrap();
     }
+}
+
+/// The next manifest, with the older point in a page: a committer makes pages of far more points.
+fn commit_page(store: &dyn Store, nonces: &Nonces) {
+    let group = name("shop");
+    let Head { manifest, digest } = load_head(store, &group).unwrap().unwrap();
+    let page = Page {
+        epoch: manifest.epoch,
+        id: ObjectId(nonces.next()),
+        group: group.clone(),
+        points: vec![Point::clone(&manifest.points[0])],
+    };
+    let bytes = Bytes::from(page.encode());
+    let object = LayerRef {
+        epoch: page.epoch,
+        id: page.id,
+        object_bytes: u64::try_from(bytes.len()).unwrap(),
+        digest: Digest::of(&bytes),
+    };
+    let key = page_key(&group, page.epoch, page.id);
+    store.create(&key, &[bytes]).unwrap();
+    let next = Manifest {
+        number: manifest.number + 1,
+        nonce: ObjectId(nonces.next()),
+        predecessor: digest,
+        pages: vec![PageRef { object, points: 1 }],
+        ..manifest
+    };
+    let key = manifest_key(&group, next.number);
+    store.create(&key, &[Bytes::from(next.encode())]).unwrap();
+}
+
+fn hold_point(store: &dyn Store, nonces: &Nonces) {
+    let hold = Hold {
+        id: ObjectId(nonces.next()),
+        group: name("shop"),
+        kind: HoldKind::Use,
+        manifest: Some(2),
+        point: Some(1),
+        until: Timestamp(1_900_000_000_000_000),
+        text: "a restore".to_owned(),
+    };
+    let key = hold_key(&hold.group, hold.id);
+    store.create(&key, &[Bytes::from(hold.encode())]).unwrap();
 }
 
 /// The rows of a segment, which do not overlap, in address order.
