@@ -65,16 +65,17 @@ impl Extent {
 
     /// Appends `next` where it goes on both on the disk and in the payload.
     pub(crate) fn absorb(&mut self, next: &Extent) -> bool {
-        let joined = self.sectors.checked_add(next.sectors);
-        let follows = self.disk == next.disk && self.end() == next.start;
+        if self.disk != next.disk || self.end() != next.start {
+            return false;
+        }
         let payload_follows = if self.is_zero() {
             next.is_zero()
         } else {
             (self.object, self.frame) == (next.object, next.frame)
                 && u32::from(self.offset) + self.sectors == u32::from(next.offset)
         };
-        match joined {
-            Some(sectors) if follows && payload_follows => {
+        match self.sectors.checked_add(next.sectors) {
+            Some(sectors) if payload_follows => {
                 self.sectors = sectors;
                 true
             }
