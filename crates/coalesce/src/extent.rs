@@ -5,13 +5,14 @@
 /// 32 bytes, since an interval holds millions of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// First sector on the disk.
+    /// First sector on the disk, below 2^48.
     pub start: u64,
     /// Length in sectors.
     pub sectors: u32,
     /// Order of writing: of two extents over the same sector the one of higher rank counts.
     pub rank: u32,
     /// Number of the object (segment or layer) that holds the payload; the caller's numbering.
+    /// Means nothing where the sectors are zeroes.
     pub object: u32,
     /// Number of the frame in that object, or [`Extent::ZERO`] where the sectors are zeroes.
     pub frame: u32,

@@ -38,7 +38,8 @@ pub(crate) struct Line {
     /// Where the last extent began; all before it is settled.
     at: (u16, u64),
     /// What was found live: in address order, disjoint, neighbours joined. The last run ends with
-    /// what is on top now, and is cut off where something newer begins.
+    /// what is on top now, and is cut off where something newer begins. (Zeroes that did not fit
+    /// one run before such a cut are not joined after it.)
     live: Vec<Extent>,
     /// The rank of what is on top.
     rank: u32,
@@ -149,5 +150,40 @@ impl Line {
             return;
         }
         self.live.push(run);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Newer extents overlap in a chain, so that nothing is ever uncovered; below each an older one
+    /// ends unseen.
+    #[test]
+    fn what_ended_unseen_does_not_stay_in_the_heap() {
+        let extent = |start, sectors, rank| Extent {
+            start,
+            sectors,
+            rank,
+            object: 0,
+            frame: rank,
+            offset: 0,
+            disk: 0,
+        };
+        let mut line = Line::default();
+        let mut heap_max = 0;
+        for link in 0..1000u32 {
+            let start = u64::from(link) * 10;
+            line.push(&extent(start, 15, 1000 + link));
+            line.push(&extent(start + 1, 17, link % 2));
+            heap_max = heap_max.max(line.below.len());
+        }
+        assert!(heap_max < 16, "{heap_max} extents were in the heap");
+        let live = line.into_live();
+        assert_eq!(live.len(), 1001);
+        assert_eq!(
+            live.last().map(|run| (run.frame, run.end())),
+            Some((1, 10_008))
+        );
     }
 }

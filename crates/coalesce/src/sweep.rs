@@ -74,3 +74,55 @@ fn fill<E>(line: &mut Line, mut input: impl Iterator<Item = Result<Extent, E>>) 
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::coalesce;
+
+    /// So many that runs are given while others are read; what they hold often goes on, since a
+    /// place is written from one of two frames.
+    fn writes() -> impl Strategy<Value = Vec<Extent>> {
+        let write = (0..2u32, 0..500u16, 1..9u32);
+        prop::collection::vec(write, 0..600).prop_map(|writes| {
+            let numbered = writes.into_iter().zip(0u32..);
+            let extents = numbered.map(|((frame, start, sectors), rank)| Extent {
+                start: u64::from(start),
+                sectors,
+                rank,
+                object: 0,
+                frame,
+                offset: start,
+                disk: 0,
+            });
+            extents.collect()
+        })
+    }
+
+    proptest! {
+        /// Where two begin at one sector the older comes first, as no sort of ours has it.
+        #[test]
+        fn a_sweep_gives_what_coalescing_gives(extents in writes()) {
+            let mut sorted = extents.clone();
+            sorted.sort_by_key(|extent| extent.start);
+            let swept: Vec<Extent> = Sweep::new(sorted.into_iter().map(Ok::<_, ()>)).map(Result::unwrap).collect();
+            let place = |run: &Extent| (run.start, run.sectors, run.frame, run.offset);
+            let swept: Vec<_> = swept.iter().map(place).collect();
+            let live: Vec<_> = coalesce(extents).iter().map(place).collect();
+            prop_assert_eq!(swept, live);
+        }
+
+        #[test]
+        fn an_error_ends_a_sweep(extents in writes(), good in 0..600usize) {
+            let mut sorted = extents;
+            sorted.sort_by_key(|extent| extent.start);
+            let input = sorted.into_iter().map(Ok).take(good).chain([Err("damaged")]);
+            let given: Vec<_> = Sweep::new(input.chain([Err("asked again")])).collect();
+            let (last, runs) = given.split_last().expect("there is an error");
+            prop_assert_eq!(last, &Err("damaged"));
+            prop_assert!(runs.iter().all(Result::is_ok));
+        }
+    }
+}
