@@ -5,13 +5,14 @@
 /// 32 bytes, since an interval holds millions of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// First sector on the disk.
+    /// First sector on the disk, below 2^48.
     pub start: u64,
     /// Length in sectors.
     pub sectors: u32,
     /// Order of writing: of two extents over the same sector the one of higher rank counts.
     pub rank: u32,
     /// Number of the object (segment or layer) that holds the payload; the caller's numbering.
+    /// Means nothing where the sectors are zeroes.
     pub object: u32,
     /// Number of the frame in that object, or [`Extent::ZERO`] where the sectors are zeroes.
     pub frame: u32,
@@ -65,16 +66,17 @@ impl Extent {
 
     /// Appends `next` where it goes on both on the disk and in the payload.
     pub(crate) fn absorb(&mut self, next: &Extent) -> bool {
-        let joined = self.sectors.checked_add(next.sectors);
-        let follows = self.disk == next.disk && self.end() == next.start;
+        if self.disk != next.disk || self.end() != next.start {
+            return false;
+        }
         let payload_follows = if self.is_zero() {
             next.is_zero()
         } else {
             (self.object, self.frame) == (next.object, next.frame)
                 && u32::from(self.offset) + self.sectors == u32::from(next.offset)
         };
-        match joined {
-            Some(sectors) if follows && payload_follows => {
+        match self.sectors.checked_add(next.sectors) {
+            Some(sectors) if payload_follows => {
                 self.sectors = sectors;
                 true
             }

@@ -10,12 +10,16 @@
 //! assert_eq!(runs, [(0, 2, 0), (2, 4, 1), (4, 8, 0)]);
 //! ```
 
+mod coalescer;
 mod density;
 mod extent;
+mod line;
 mod merge;
+mod order;
 mod sweep;
 
+pub use coalescer::{Coalescer, coalesce};
 pub use density::{Density, FrameFate};
 pub use extent::Extent;
 pub use merge::Merge;
-pub use sweep::{Sweep, coalesce};
+pub use sweep::Sweep;

@@ -1,54 +1,21 @@
-//! The sweep: extents by position in, live extents by position out.
-//!
-//! A line moves over the disk; a heap holds the extents under it, the newest on top. Whatever is on
-//! top is live up to its end or up to where a newer one begins. On the workloads measured, sorting
-//! and sweeping beat every map of extents by two to seventeen times.
+//! Sweeping by streaming.
 
-use std::{
-    cmp::Ordering,
-    collections::{BinaryHeap, binary_heap::PeekMut},
-    convert::Infallible,
-};
+use crate::{extent::Extent, line::Line};
 
-use crate::extent::Extent;
-
-/// An extent in the heap: the highest rank is on top.
-#[derive(Clone, Copy, Debug)]
-struct Ranked(Extent);
-
-impl PartialEq for Ranked {
-    fn eq(&self, other: &Ranked) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Ranked {}
-
-impl PartialOrd for Ranked {
-    fn partial_cmp(&self, other: &Ranked) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Ranked {
-    fn cmp(&self, other: &Ranked) -> Ordering {
-        self.0.rank.cmp(&other.0.rank)
-    }
-}
+/// Live runs found before one is given.
+const FOUND: usize = 64;
 
 /// Live extents, in address order and disjoint, from extents in order of (disk, start).
 ///
-/// Memory is bounded by the number of extents that lie over one sector.
+/// Reads ahead until some dozens of runs are live; an error of the input is given at once, and
+/// nothing after it. Memory is bounded by the number of extents that lie over one sector.
 #[derive(Debug)]
 pub struct Sweep<I: Iterator> {
-    input: I,
-    next: Option<Extent>,
-    active: BinaryHeap<Ranked>,
-    /// Everything before this place has been given or is in `pending`.
-    at: (u16, u64),
-    /// The last live run, kept back because the next one may go on with it.
-    pending: Option<Extent>,
-    started: bool,
+    /// `None` where it has ended or failed.
+    input: Option<I>,
+    line: Line,
+    /// How many of the line's live runs were given.
+    given: usize,
 }
 
 impl<E, I: Iterator<Item = Result<Extent, E>>> Sweep<I> {
@@ -56,70 +23,19 @@ impl<E, I: Iterator<Item = Result<Extent, E>>> Sweep<I> {
     /// overlap.
     pub fn new(input: I) -> Sweep<I> {
         Sweep {
-            input,
-            next: None,
-            active: BinaryHeap::new(),
-            at: (0, 0),
-            pending: None,
-            started: false,
+            input: Some(input),
+            line: Line::default(),
+            given: 0,
         }
     }
 
-    /// Takes the next extent in, and checks the order it comes in.
-    fn advance(&mut self) -> Result<(), E> {
-        let next = self.input.next().transpose()?;
-        if let (Some(before), Some(after)) = (&self.next, &next) {
-            assert!(
-                (before.disk, before.start) <= (after.disk, after.start),
-                "the input of a sweep is sorted"
-            );
-        }
-        self.next = next;
-        Ok(())
-    }
-
-    /// Gives the next live run, not yet joined with its neighbours.
-    fn step(&mut self) -> Result<Option<Extent>, E> {
-        if !self.started {
-            self.started = true;
-            self.advance()?;
-        }
-        loop {
-            let (disk, at) = self.at;
-            let Some(top) = self.active.peek_mut() else {
-                let Some(next) = self.next else {
-                    return Ok(None);
-                };
-                self.at = (next.disk, next.start);
-                self.active.push(Ranked(next));
-                self.advance()?;
-                continue;
-            };
-            let live = top.0;
-            if live.end() <= at {
-                PeekMut::pop(top);
-                continue;
-            }
-            drop(top);
-            match self.next {
-                // It begins under the run on top: wait for it below, or take over from there.
-                Some(next) if next.disk == disk && next.start < live.end() => {
-                    let hidden = next.rank < live.rank && next.end() <= live.end();
-                    if !hidden {
-                        self.active.push(Ranked(next));
-                    }
-                    self.advance()?;
-                    if next.rank > live.rank && next.start > at {
-                        self.at = (disk, next.start);
-                        return Ok(Some(live.part(at, next.start)));
-                    }
-                }
-                _ => {
-                    self.at = (disk, live.end());
-                    return Ok(Some(live.part(at, live.end())));
-                }
-            }
-        }
+    /// The next run that nothing can change any more.
+    fn give(&mut self) -> Option<Extent> {
+        let open = if self.input.is_some() { 2 } else { 0 };
+        let settled = self.line.live().len().saturating_sub(open);
+        let run = self.line.live().get(..settled)?.get(self.given).copied();
+        self.given += usize::from(run.is_some());
+        run
     }
 }
 
@@ -128,34 +44,35 @@ impl<E, I: Iterator<Item = Result<Extent, E>>> Iterator for Sweep<I> {
 
     fn next(&mut self) -> Option<Result<Extent, E>> {
         loop {
-            match self.step() {
-                Err(error) => return Some(Err(error)),
-                Ok(None) => return self.pending.take().map(Ok),
-                Ok(Some(run)) => {
-                    let Some(pending) = &mut self.pending else {
-                        self.pending = Some(run);
-                        continue;
-                    };
-                    if !pending.absorb(&run) {
-                        return self.pending.replace(run).map(Ok);
-                    }
+            if let Some(run) = self.give() {
+                return Some(Ok(run));
+            }
+            let input = self.input.as_mut()?;
+            self.line.forget(self.given);
+            self.given = 0;
+            match fill(&mut self.line, input) {
+                Ok(true) => {}
+                Ok(false) => self.input = None,
+                Err(error) => {
+                    self.input = None;
+                    self.line = Line::default();
+                    return Some(Err(error));
                 }
             }
         }
     }
 }
 
-/// Coalesces extents in any order; of two over one sector the one of higher rank counts.
-#[must_use]
-pub fn coalesce(mut extents: Vec<Extent>) -> Vec<Extent> {
-    extents.sort_unstable_by_key(|extent| (extent.disk, extent.start));
-    let sorted = extents.into_iter().map(Ok::<Extent, Infallible>);
-    Sweep::new(sorted)
-        .map(|run| match run {
-            Ok(run) => run,
-            Err(never) => match never {},
-        })
-        .collect()
+/// Reads on until there are live runs to give; `false` where the input has ended.
+fn fill<E>(line: &mut Line, mut input: impl Iterator<Item = Result<Extent, E>>) -> Result<bool, E> {
+    while line.live().len() <= FOUND {
+        let Some(next) = input.next() else {
+            line.end();
+            return Ok(false);
+        };
+        line.push(&next?);
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -163,64 +80,49 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::coalesce;
 
-    const SECTORS: u64 = 48;
-
+    /// So many that runs are given while others are read; what they hold often goes on, since a
+    /// place is written from one of two frames.
     fn writes() -> impl Strategy<Value = Vec<Extent>> {
-        let write = (0..2u16, 0..SECTORS, 1..20u32, any::<bool>());
-        prop::collection::vec(write, 0..40).prop_map(|writes| {
+        let write = (0..2u32, 0..500u16, 1..9u32);
+        prop::collection::vec(write, 0..600).prop_map(|writes| {
             let numbered = writes.into_iter().zip(0u32..);
-            numbered
-                .map(|((disk, start, sectors, zero), rank)| Extent {
-                    start,
-                    sectors,
-                    rank,
-                    object: rank / 8,
-                    frame: if zero { Extent::ZERO } else { rank },
-                    offset: 0,
-                    disk,
-                })
-                .collect()
+            let extents = numbered.map(|((frame, start, sectors), rank)| Extent {
+                start: u64::from(start),
+                sectors,
+                rank,
+                object: 0,
+                frame,
+                offset: start,
+                disk: 0,
+            });
+            extents.collect()
         })
     }
 
-    /// What each sector holds: (frame, offset in the frame).
-    fn plain(extents: &[Extent]) -> Vec<Option<(u32, u64)>> {
-        let width = SECTORS + 32;
-        let mut sectors = vec![None; usize::try_from(2 * width).unwrap()];
-        for extent in extents {
-            for at in extent.start..extent.end() {
-                let place = usize::try_from(u64::from(extent.disk) * width + at).unwrap();
-                let offset = u64::from(extent.offset) + (at - extent.start);
-                let offset = if extent.is_zero() { 0 } else { offset };
-                sectors[place] = Some((extent.frame, offset));
-            }
-        }
-        sectors
-    }
-
     proptest! {
-        /// The oracle is an array with one entry a sector, written in order.
+        /// Where two begin at one sector the older comes first, as no sort of ours has it.
         #[test]
-        fn the_last_writer_wins_in_every_sector(extents in writes()) {
-            let live = coalesce(extents.clone());
-            prop_assert_eq!(plain(&live), plain(&extents));
-            for pair in live.windows(2) {
-                prop_assert!((pair[0].disk, pair[0].end()) <= (pair[1].disk, pair[1].start));
-                prop_assert!(!pair[0].clone().absorb(&pair[1]), "neighbours are joined");
-            }
+        fn a_sweep_gives_what_coalescing_gives(extents in writes()) {
+            let mut sorted = extents.clone();
+            sorted.sort_by_key(|extent| extent.start);
+            let swept: Vec<Extent> = Sweep::new(sorted.into_iter().map(Ok::<_, ()>)).map(Result::unwrap).collect();
+            let place = |run: &Extent| (run.start, run.sectors, run.frame, run.offset);
+            let swept: Vec<_> = swept.iter().map(place).collect();
+            let live: Vec<_> = coalesce(extents).iter().map(place).collect();
+            prop_assert_eq!(swept, live);
         }
 
-        /// Coalescing in two steps, at any cut, gives what one step gives.
         #[test]
-        fn coalescing_is_associative(extents in writes(), cut in 0..40usize) {
-            let cut = cut.min(extents.len());
-            let (older, newer) = extents.split_at(cut);
-            let rerank = |run: Vec<Extent>, rank| run.into_iter().map(move |e| Extent { rank, ..e });
-            let halves = rerank(coalesce(older.to_vec()), 0)
-                .chain(rerank(coalesce(newer.to_vec()), 1))
-                .collect();
-            prop_assert_eq!(plain(&coalesce(halves)), plain(&coalesce(extents)));
+        fn an_error_ends_a_sweep(extents in writes(), good in 0..600usize) {
+            let mut sorted = extents;
+            sorted.sort_by_key(|extent| extent.start);
+            let input = sorted.into_iter().map(Ok).take(good).chain([Err("damaged")]);
+            let given: Vec<_> = Sweep::new(input.chain([Err("asked again")])).collect();
+            let (last, runs) = given.split_last().expect("there is an error");
+            prop_assert_eq!(last, &Err("damaged"));
+            prop_assert!(runs.iter().all(Result::is_ok));
         }
     }
 }
