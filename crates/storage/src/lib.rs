@@ -3,6 +3,7 @@
 //! [`Store`] keeps immutable objects under create-only names, [`Disk`] is read and written in place.
 //! No other crate opens a file; beside the two seams there is only [`open_input`].
 
+mod dir_syncs;
 mod disk;
 mod draft_disk;
 mod draft_file;

@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    dir_syncs::DirSyncs,
     error::{Effect, Operation, StoreError, StoreErrorKind},
     files::{Contents, Draft, Files, Listed},
     key::Key,
@@ -37,7 +38,8 @@ const GATHERED_PIECES_MAX: usize = 512;
 /// 3. syncs the draft: as before;
 /// 4. links the draft under its name, which fails where the name is taken: a crash leaves the whole
 ///    object or nothing;
-/// 5. syncs the directory: from here on the object stays.
+/// 5. syncs the directory: from here on the object stays. Creates that come to this step while a sync
+///    of the same directory is running wait for it to end, and one sync then serves all of them.
 ///
 /// A directory that is there already may have been made by a process that died before it synced the
 /// one above, which is why step 1 syncs also for those.
@@ -60,6 +62,8 @@ struct Shared {
     files: Arc<dyn Files>,
     /// Directories whose name is known to be durable.
     durable_dirs: Mutex<BTreeSet<PathBuf>>,
+    /// The last step of creates, one for many where several come to it at once.
+    dir_syncs: DirSyncs,
     /// Set by the first sync that fails.
     sync_failed: AtomicBool,
 }
@@ -90,6 +94,7 @@ impl LocalStore {
                 root,
                 files,
                 durable_dirs: Mutex::default(),
+                dir_syncs: DirSyncs::default(),
                 sync_failed: AtomicBool::new(false),
             }),
         })
@@ -434,7 +439,8 @@ impl LocalUpload {
             };
             shared.create_failed(key, effect, error)
         })?;
-        let synced = shared.files.sync_dir(&self.dir);
+        let dir = &self.dir;
+        let synced = shared.dir_syncs.sync(dir, || shared.files.sync_dir(dir));
         synced.map_err(|error| shared.sync_failed(Operation::Create, key, Effect::Unknown, error))
     }
 }
