@@ -23,6 +23,7 @@ pub mod layer;
 pub mod layer_writer;
 pub mod manifest;
 pub mod name;
+mod output;
 mod pack;
 pub mod page;
 pub mod point;
