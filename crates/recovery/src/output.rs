@@ -76,10 +76,12 @@ impl<'a> LayerOutput<'a> {
 
     /// Rows and frame entries that are in memory.
     pub(crate) fn held(&self) -> (u64, u64) {
-        self.open.as_ref().map_or((0, 0), |OpenLayer { builder, .. }| {
-            let frames = afterimage_changelog::count(builder.frames().len());
-            (builder.rows(), frames)
-        })
+        self.open
+            .as_ref()
+            .map_or((0, 0), |OpenLayer { builder, .. }| {
+                let frames = afterimage_changelog::count(builder.frames().len());
+                (builder.rows(), frames)
+            })
     }
 
     /// Appends a frame; gives its number in the layer.
