@@ -46,7 +46,7 @@ impl Limits {
             Shape::Base => Limits {
                 window_rows: 32 << 10,
                 window_bytes: 8 << 20,
-                gather_bytes: 12 << 20,
+                gather_bytes: 11 << 20,
                 frame_bytes: 2 * FRAME_BYTES_DEFAULT,
                 ..merge
             },

@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_clean_layer_at_the_bottom_of_a_list_stays() {
-        let list = [layer(500, 1), layer(300, 60), layer(300, 50), layer(20, 0)];
+        let list = [layer(500, 1), layer(300, 70), layer(300, 60), layer(20, 0)];
         let expected = Some((1..4, Shape::Merge, Reason::Waste));
         assert_eq!(planned(&survey(Shape::Merge, list)), expected);
         let expected = Some((0..4, Shape::Base, Reason::Waste));
