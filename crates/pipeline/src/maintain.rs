@@ -1,12 +1,19 @@
 //! Keeping a target in shape: pruning, trimming the any-write window, merged indexes, compaction,
 //! and giving space back. One step at a time, each of them a change to be committed; no threads.
 
-use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    ops::ControlFlow,
+    sync::Arc,
+    time::Duration,
+};
 
 use afterimage_cache::open_segment;
 use afterimage_changelog::{Name, ObjectId, Timestamp};
 use afterimage_recovery::{
-    Change, Collected, Collector, Head, IndexJob, IndexLimits, Manifest, StreamPosition,
+    Change, Collected, Collector, Head, IndexJob, IndexLimits, LayerRef, Manifest, Replacement,
+    StreamPosition,
+    compact::{CompactionSettings, Limits, Rewrite, Shape, plan, rewrite, survey},
     holds::list_holds,
     mark_pruning, plan_indexes, plan_prune,
     retention::{Decision, Keep},
@@ -18,6 +25,8 @@ use crate::{clock::Clock, error::Error, rewind::kept_store};
 
 /// Least time between two prunings while points are made.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
+/// Level of zstd for frames that compaction packs anew.
+const COMPACTED_LEVEL: i32 = 1;
 /// Manifests that may wait to be collected while nothing else does.
 const MANIFESTS_WAITING_MAX: usize = 64;
 
@@ -42,6 +51,8 @@ pub(crate) struct Maintenance {
     group: Name,
     upkeep: Upkeep,
     collector: Collector,
+    /// Lists of layers that need no compaction, and whether each is the oldest point's.
+    settled: HashSet<(bool, Vec<ObjectId>)>,
     /// The manifest that was looked at last.
     seen: Manifest,
     /// When points were last pruned, and up to which one.
@@ -56,6 +67,10 @@ impl std::fmt::Debug for Maintenance {
 
 /// Told how many bytes are about to be moved; says whether to go on, and may wait before it does.
 pub(crate) type Pace<'a> = dyn FnMut(u64) -> ControlFlow<()> + Send + 'a;
+
+fn ids_of(layers: &[LayerRef]) -> Vec<ObjectId> {
+    layers.iter().map(|layer| layer.id).collect()
+}
 
 /// What one round of upkeep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +104,7 @@ impl Maintenance {
             group,
             upkeep,
             collector,
+            settled: HashSet::new(),
             seen: head.manifest.clone(),
             pruned: None,
         })
@@ -107,6 +123,10 @@ impl Maintenance {
         self.see(&head);
         while let Some(change) = self.next(&head, due, pace)? {
             tended.pruned += size_of_set(&change.drop);
+            let replaced = change.replace.iter();
+            tended.compacted += replaced
+                .map(|replaced| afterimage_changelog::count(replaced.layers.len()))
+                .sum::<u64>();
             tended.indexed += afterimage_changelog::count(change.indexes.len());
             let pruning = !change.drop.is_empty();
             let committed = commit(change);
@@ -138,7 +158,7 @@ impl Maintenance {
         &mut self,
         head: &Head,
         due: bool,
-        _pace: &mut Pace<'_>,
+        pace: &mut Pace<'_>,
     ) -> Result<Option<Change>, Error> {
         let manifest = &head.manifest;
         if let Some(keep) = &self.upkeep.keep
@@ -155,7 +175,72 @@ impl Maintenance {
         if let Some(change) = self.trim(manifest)? {
             return Ok(Some(change));
         }
+        if let Some(change) = self.compact(manifest, pace)? {
+            return Ok(Some(change));
+        }
         self.index(manifest)
+    }
+
+    /// Layers of one point that become fewer, or give dead bytes back. Every list is looked at once;
+    /// the oldest point's becomes a base.
+    fn compact(
+        &mut self,
+        manifest: &Manifest,
+        pace: &mut Pace<'_>,
+    ) -> Result<Option<Change>, Error> {
+        if !self.upkeep.compact {
+            return Ok(None);
+        }
+        let oldest = manifest.points.first().map(|point| point.id);
+        for point in &manifest.points {
+            let shape = match Some(point.id) == oldest {
+                true => Shape::Base,
+                false => Shape::Merge,
+            };
+            let list = (shape == Shape::Base, ids_of(&point.layers));
+            if point.layers.is_empty() || self.settled.contains(&list) {
+                continue;
+            }
+            let limits = Limits::of(shape);
+            let surveyed = survey(
+                &self.target,
+                &self.group,
+                &point.layers,
+                shape,
+                &limits,
+                pace,
+            )?;
+            let Some(surveyed) = surveyed else {
+                return Ok(None);
+            };
+            let Some(plan) = plan(&surveyed, &CompactionSettings::default()) else {
+                self.settled.insert(list);
+                continue;
+            };
+            let job = Rewrite {
+                store: &self.target,
+                nonces: &self.nonces,
+                group: &self.group,
+                epoch: manifest.epoch,
+                created: (self.clock)(),
+                level: COMPACTED_LEVEL,
+                shape: plan.shape,
+                limits: Limits::of(plan.shape),
+            };
+            let old = point.layers.get(plan.layers).unwrap_or_default();
+            let Some(rewritten) = rewrite(&job, old, pace)? else {
+                return Ok(None);
+            };
+            let replacement = Replacement {
+                layers: old.iter().map(|layer| layer.id).collect(),
+                with: rewritten.written.layers,
+            };
+            return Ok(Some(Change {
+                replace: vec![replacement],
+                ..Change::default()
+            }));
+        }
+        Ok(None)
     }
 
     /// A merged index over layers that have none, so that points are opened by opening few objects.

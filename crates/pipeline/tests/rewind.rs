@@ -253,7 +253,9 @@ fn a_kept_segment_that_is_damaged_or_missing_is_refused() {
                 assert!(!is_needed || kind.is_err(), "{}", entry.key);
             }
             target.delete(&entry.key).unwrap();
-            target.create(&entry.key, std::slice::from_ref(&bytes)).unwrap();
+            target
+                .create(&entry.key, std::slice::from_ref(&bytes))
+                .unwrap();
         }
     }
 }
