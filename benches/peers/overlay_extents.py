@@ -28,17 +28,26 @@ def create(name, below, disk_bytes, options):
 
 
 def fill(name, base):
-    with subprocess.Popen(["qemu-nbd", "--format=qcow2", "--socket", os.path.abspath("socket"), name]) as server:
-        client = NbdClient("socket", server)
-        with extents.payload_path(base).open("rb", buffering=READ_BYTES) as payload:
-            for start, length, kind in extents.pieces(extents.rows(base)):
-                if kind == extents.ZERO:
-                    client.write_zeroes(start, length)
-                else:
-                    client.write(start, payload.read(length))
-        client.close()
+    command = ["qemu-nbd", "--format=qcow2", "--socket", os.path.abspath("socket"), name]
+    with subprocess.Popen(command) as server:
+        try:
+            write(NbdClient("socket", server), base)
+        except BaseException:
+            # It would wait for another client for ever.
+            server.kill()
+            raise
     if server.returncode != 0:
         raise OSError(f"qemu-nbd gave {server.returncode}")
+
+
+def write(client, base):
+    with extents.payload_path(base).open("rb", buffering=READ_BYTES) as payload:
+        for start, length, kind in extents.pieces(extents.rows(base)):
+            if kind == extents.ZERO:
+                client.write_zeroes(start, length)
+            else:
+                client.write(start, payload.read(length))
+    client.close()
 
 
 def sync(name):

@@ -78,7 +78,7 @@ def table(results, of):
 def text(results):
     log = results["log"]
     versions = [tool["version"] for tool in results["tools"].values() if tool["version"]]
-    yield f"`{results['command']}` on {results['date']}: {log['bytes'] / 1e9:.2f} GB of log, written to a disk of"
+    yield f"`{results['command']}` on {results['date']}: a log of {log['bytes'] / MIB:,.0f} MiB, recorded on a disk of"
     yield f"{log['disk_bytes'] / MIB:,.0f} MiB. Machine: {machine.sentence(results['machine'])}."
     yield f"Versions: {'; '.join(dict.fromkeys(versions))}."
     for of in results["runs"]:
