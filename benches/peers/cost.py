@@ -1,6 +1,7 @@
 """What a step of a tool cost, and how it is taken."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -61,7 +62,8 @@ def measured_worker(program, *arguments):
 
 
 def _done(command, cwd, env):
-    done = subprocess.run(
+    """The standard output of a command that must end well."""
+    with subprocess.Popen(
         command,
         cwd=cwd,
         env=os.environ | (env or {}),
@@ -70,11 +72,19 @@ def _done(command, cwd, env):
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-    )
-    if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip())[-500:]
-        raise Failed(f"`{' '.join(command)}` gave {done.returncode}: {said}")
-    return done.stdout
+        start_new_session=True,
+    ) as process:
+        try:
+            said, complained = process.communicate()
+        except BaseException:
+            # All it started must be gone before what it works on is unmounted: the pipes end with the last.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
+    if process.returncode != 0:
+        why = (complained.strip() or said.strip())[-500:]
+        raise Failed(f"`{' '.join(command)}` gave {process.returncode}: {why}")
+    return said
 
 
 def stored_bytes(folder):

@@ -8,6 +8,7 @@ The plots go to FOLDER/benchmarks/.
 """
 
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -17,7 +18,9 @@ import machine
 
 BEGIN = "<!-- peers: written by benches/peers/run, from here -->"
 END = "<!-- peers: to here -->"
-LIMIT, ONE_FILE = "copy", "file"
+LIMIT = "copy"
+# Folders of the run that is reported; they are gone by now and mean nothing elsewhere.
+WORK_FOLDER = re.compile(r"[^\s`]*/work\.[^/\s]+/")
 MIB = 1 << 20
 
 
@@ -29,19 +32,22 @@ def median(past, step, what):
 
 
 def seconds_and_ratio(past, limit, step):
-    ours, theirs = median(past, step, "seconds"), median(limit, step, "seconds")
+    """Without the ratio where the limit itself failed."""
+    ours = median(past, step, "seconds")
     if ours is None:
         return "-"
-    return f"{ours:.2f} ({ours / theirs:.1f})"
+    if not limit:
+        return f"{ours:.2f}"
+    return f"{ours:.2f} ({ours / median(limit, step, 'seconds'):.1f})"
 
 
 def row(results, of, key, past):
     name = results["tools"][key]["name"]
-    limit = of["turns"][LIMIT]
+    limit = of["turns"].get(LIMIT)
     stored = statistics.median(turn["stored_bytes"] for turn in past)
     peak = max(turn[step]["peak_bytes"] for turn in past for step in ("points", "oldest", "newest") if step in turn)
     cells = [
-        f"{name}",
+        name,
         seconds_and_ratio(past, limit, "points"),
         f"{median(past, 'points', 'cpu_seconds'):.1f}",
         f"{stored / MIB:,.0f}",
@@ -72,7 +78,7 @@ def table(results, of):
     )
     for key, why in of["failed"].items():
         yield ""
-        yield f"FAILED: {results['tools'][key]['name']}: {why}"
+        yield f"FAILED: {results['tools'][key]['name']}: {WORK_FOLDER.sub('', why)}"
 
 
 def text(results):
@@ -86,7 +92,7 @@ def text(results):
         yield from table(results, of)
     for name, why in results["not_run"].items():
         yield ""
-        yield f"NOT RUN: {name}: {why}"
+        yield f"NOT RUN: {name}: {WORK_FOLDER.sub('', why)}"
     for file, title, _, _ in PLOTS:
         yield ""
         yield f"![{title}](benchmarks/{file})"

@@ -8,8 +8,8 @@ import json
 from cost import Failed, measured, measured_shell, run, stored_bytes
 from tools.backup import Backup
 
-# Restored as a stream and made sparse on the way, which is quicker than `restic restore` where that
-# writes every zero.
+# Restored as a stream and made sparse on the way. `restic restore` of release 0.14 writes every zero and was
+# no faster.
 RESTORE = (
     'restic dump --no-cache --quiet "$1" "$2" | cp --sparse=always /dev/stdin "$3"'
     ' && sync "$3" "$(dirname "$3")"'
