@@ -2,7 +2,10 @@
 
 use afterimage::{
     Point, Tend, Upkeep, decisions, open_existing_store,
-    recovery::retention::{Decision, Keep},
+    recovery::{
+        compact::CompactionSettings,
+        retention::{Decision, Keep},
+    },
 };
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
@@ -29,7 +32,7 @@ pub(crate) fn run(arguments: &args::Prune, output: &mut Output) -> Result<(), Fa
     let upkeep = Upkeep {
         keep: keep.clone(),
         rewind: None,
-        compact: true,
+        compact: Some(CompactionSettings::default()),
         ..Upkeep::default()
     };
     let tend = Tend {

@@ -37,8 +37,8 @@ pub struct Upkeep {
     pub keep: Option<Keep>,
     /// How far back single writes can be gone to, from the newest point on.
     pub rewind: Option<Duration>,
-    /// Whether layers are compacted.
-    pub compact: bool,
+    /// When layers are compacted; never where nothing is given.
+    pub compact: Option<CompactionSettings>,
     /// How layers are merged into indexes.
     pub index: IndexLimits,
 }
@@ -188,9 +188,9 @@ impl Maintenance {
         manifest: &Manifest,
         pace: &mut Pace<'_>,
     ) -> Result<Option<Change>, Error> {
-        if !self.upkeep.compact {
+        let Some(settings) = self.upkeep.compact else {
             return Ok(None);
-        }
+        };
         let oldest = manifest.points.first().map(|point| point.id);
         for point in &manifest.points {
             let shape = match Some(point.id) == oldest {
@@ -213,7 +213,7 @@ impl Maintenance {
             let Some(surveyed) = surveyed else {
                 return Ok(None);
             };
-            let Some(plan) = plan(&surveyed, &CompactionSettings::default()) else {
+            let Some(plan) = plan(&surveyed, &settings) else {
                 self.settled.insert(list);
                 continue;
             };

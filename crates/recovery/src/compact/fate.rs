@@ -77,6 +77,7 @@ impl Fates {
                 at: FrameRef {
                     object,
                     frame,
+                    place: source.place(object, &entry),
                     entry,
                 },
                 live,

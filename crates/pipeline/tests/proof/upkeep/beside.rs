@@ -332,4 +332,8 @@ fn a_hold_that_ended_holds_nothing() {
     assert!(!points(&target).contains(&victim));
     let number = taken.head.manifest.number;
     assert!(load(target.as_ref(), &group(), number).unwrap().is_none());
+    assert!(
+        check_point(&target, &taken.head.manifest, victim).is_err(),
+        "nothing was given back"
+    );
 }

@@ -14,7 +14,9 @@ use afterimage::{
     changelog::{ObjectId, SECTOR, SectorSize, size},
     decisions,
     recovery::{
-        IndexLimits, Manifest, load_head,
+        IndexLimits, Manifest,
+        compact::CompactionSettings,
+        load_head,
         name::{index_key, kept_key, layer_key, manifest_key, page_key},
     },
     storage::{Key, Nonces, Store},
@@ -66,7 +68,13 @@ fn tend(target: &Arc<dyn Store>, nonces: Arc<Nonces>) -> Tend {
     let upkeep = Upkeep {
         keep: Some(KEEP.parse().unwrap()),
         rewind: None,
-        compact: true,
+        compact: Some(CompactionSettings {
+            dead_percent_max: 10,
+            own_dead_percent_max: 10,
+            gain_bytes_min: 1,
+            runs_max: 2,
+            merged_runs_max: 3,
+        }),
         index: IndexLimits {
             rows: 7,
             frames: 3,
