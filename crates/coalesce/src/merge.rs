@@ -198,7 +198,7 @@ mod tests {
             let failing = |run: &Vec<Extent>| {
                 let error = Err(run.get(good.wrapping_sub(1)).map(|last| (last.disk, last.start)));
                 let good = run.clone().into_iter().take(good).map(Ok);
-                good.chain([error])
+                good.chain([error]).chain(run.clone().into_iter().map(Ok))
             };
             let (mut errors, mut extents) = (0, 0);
             let mut reached = None;

@@ -206,3 +206,13 @@ fn memory_is_given_back_when_less_is_live() {
     assert_eq!(coalescer.len(), 1);
     assert!(coalescer.live.capacity() + coalescer.recent.capacity() <= RECENT_MIN + 8);
 }
+
+#[test]
+fn there_is_a_compaction_before_the_ranks_end() {
+    let mut coalescer = Coalescer::with_limits(Limits { min: 2, max: 5 });
+    for number in 0..100 {
+        coalescer.push(page(number));
+        assert!(coalescer.recent.len() < 5);
+    }
+    assert_eq!(coalescer.finish().len(), 100);
+}
