@@ -2,19 +2,19 @@
 //! frame without a live byte is never fetched.
 
 use afterimage_changelog::{
-    ContainerBuilder, Disk, EncodedFrame, Epoch, Fidelity, Header, Name, ObjectId, ObjectKind, Row,
-    RowKind, SECTOR, Sequence, Timestamp, count, limits::ROWS_MAX, size,
+    Disk, EncodedFrame, Epoch, Name, Row, RowKind, SECTOR, Sequence, Timestamp, count,
+    limits::ROWS_MAX, size,
 };
 use afterimage_coalesce::{Density, Extent, FrameFate};
 use afterimage_fetch::{FrameRef, FrameSource, Run, runs};
-use afterimage_storage::{Nonces, Store, Upload};
+use afterimage_storage::{Nonces, Store};
 use bytes::Bytes;
 use rayon::prelude::*;
 
 use crate::{
-    error::{RecoveryError, RecoveryErrorKind},
+    error::RecoveryError,
     manifest::LayerRef,
-    name::layer_key,
+    output::{LayerLimits, LayerOutput},
     pack::{Packed, Packer},
 };
 
@@ -92,20 +92,13 @@ struct Place {
 }
 
 #[derive(Debug)]
-struct OpenLayer {
-    builder: ContainerBuilder,
-    upload: Box<dyn Upload>,
-}
-
-#[derive(Debug)]
 struct Writer<'a> {
-    job: &'a LayerJob<'a>,
     live: &'a [Extent],
     /// Where each passed frame of each object went.
     places: Vec<Vec<Option<Place>>>,
     packed: Vec<Packed>,
     packer: Packer<'a>,
-    open: Option<OpenLayer>,
+    output: LayerOutput<'a>,
     written: WrittenLayers,
 }
 
@@ -134,7 +127,6 @@ pub fn write_layers(
     }
     let (needed, fates) = sift(live, frames_of_object, source)?;
     let mut writer = Writer {
-        job,
         live,
         packer: Packer::new(live, &fates, job.level),
         places: frames_of_object
@@ -142,7 +134,7 @@ pub fn write_layers(
             .map(|&frames| vec![None; frames])
             .collect(),
         packed: Vec::new(),
-        open: None,
+        output: LayerOutput::new(job, LayerLimits::FORMAT),
         written: WrittenLayers::default(),
     };
     writer.written.changed_bytes = live
@@ -152,12 +144,7 @@ pub fn write_layers(
     match writer.write(&runs(needed), source, &fates) {
         Ok(()) => Ok(writer.written),
         Err(error) => {
-            // Nobody was told of them, so nobody can name them.
-            for layer in &writer.written.layers {
-                let _left = job
-                    .store
-                    .delete(&layer_key(job.group, layer.epoch, layer.id));
-            }
+            writer.output.abandon();
             Err(error)
         }
     }
@@ -257,7 +244,9 @@ impl Writer<'_> {
             prepared = next?;
         }
         self.flush_packer()?;
-        self.seal(true)
+        self.put_rows(true)?;
+        self.written.layers = self.output.finish()?;
+        Ok(())
     }
 
     fn place(&mut self, refs: &[FrameRef], frames: Vec<Prepared>) -> Result<(), RecoveryError> {
@@ -297,73 +286,19 @@ impl Writer<'_> {
 
     fn put_frame(&mut self, frame: EncodedFrame) -> Result<Place, RecoveryError> {
         let rows = count(self.live.len());
-        let full = self
-            .open
-            .as_ref()
-            .is_some_and(|open| !open.builder.fits(rows, count(frame.bytes.len())));
-        if full {
-            self.seal(false)?;
+        if !self.output.has_room(rows, count(frame.bytes.len())) {
+            self.put_rows(false)?;
+            self.output.seal()?;
         }
-        let layer = u32::try_from(self.written.layers.len()).expect("layers are few");
-        let OpenLayer { builder, upload } = self.open_layer()?;
-        let number = builder.push_frame(&frame);
-        upload.write(frame.bytes).map_err(RecoveryError::store)?;
-        Ok(Place {
-            layer,
-            frame: number,
-        })
+        let layer = self.output.number();
+        let frame = self.output.put_frame(frame)?;
+        Ok(Place { layer, frame })
     }
 
-    fn open_layer(&mut self) -> Result<&mut OpenLayer, RecoveryError> {
-        if self.open.is_none() {
-            let LayerJob {
-                store,
-                nonces,
-                group,
-                stream,
-                epoch,
-                disks,
-                first,
-                created,
-                ..
-            } = *self.job;
-            let builder = ContainerBuilder::new(Header {
-                kind: ObjectKind::Layer,
-                id: ObjectId(nonces.next()),
-                fidelity: Fidelity::Data,
-                epoch,
-                number: 0,
-                first,
-                created,
-                predecessor: afterimage_changelog::Digest::NONE,
-                group: group.clone(),
-                stream: stream.clone(),
-                disks: disks.to_vec(),
-            });
-            let key = layer_key(group, epoch, builder.header().id);
-            let mut upload = store.upload(&key).map_err(RecoveryError::store)?;
-            upload
-                .write(builder.header_bytes())
-                .map_err(RecoveryError::store)?;
-            self.open = Some(OpenLayer { builder, upload });
-        }
-        Ok(self.open.as_mut().expect("opened above"))
-    }
-
-    /// Ends the open layer: the rows of the extents whose frames are in it, in address order. Zeroed
-    /// runs have no frame and go into the last layer.
-    fn seal(&mut self, last: bool) -> Result<(), RecoveryError> {
-        if last {
-            self.open_layer()?;
-        }
-        let Some(OpenLayer {
-            mut builder,
-            mut upload,
-        }) = self.open.take()
-        else {
-            return Ok(());
-        };
-        let layer = u32::try_from(self.written.layers.len()).expect("layers are few");
+    /// The rows of the extents whose frames are in the open layer, in address order. Zeroed runs
+    /// have no frame and go into the last layer.
+    fn put_rows(&mut self, last: bool) -> Result<(), RecoveryError> {
+        let layer = self.output.number();
         self.packed.sort_unstable_by_key(|packed| packed.extent);
         let mut packed = self.packed.iter().peekable();
         for (extent, number) in self.live.iter().zip(0u32..) {
@@ -384,36 +319,15 @@ impl Writer<'_> {
                     })
             };
             if let Some(kind) = kind {
-                builder.push_row(&Row {
+                self.output.put_row(&Row {
                     kind,
                     continued: false,
                     disk: extent.disk,
                     sectors: extent.sectors,
                     start: extent.start,
-                });
+                })?;
             }
         }
-        let id = builder.header().id;
-        let sealed = builder.finish(self.job.last);
-        upload
-            .write(Bytes::clone(&sealed.tail))
-            .map_err(RecoveryError::store)?;
-        upload.finish().map_err(|error| match error.kind {
-            // Ids are never used twice: whoever holds this one is not this worker.
-            afterimage_storage::StoreErrorKind::AlreadyExists => RecoveryError::new(
-                &error.key,
-                RecoveryErrorKind::Mismatch(
-                    "a layer of this id exists already; its random source is broken".to_owned(),
-                ),
-            ),
-            _ => RecoveryError::store(error),
-        })?;
-        self.written.layers.push(LayerRef {
-            epoch: self.job.epoch,
-            id,
-            object_bytes: sealed.object_bytes,
-            digest: sealed.digest,
-        });
         Ok(())
     }
 }

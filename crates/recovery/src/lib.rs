@@ -6,6 +6,7 @@
 //! | [`page`] | points that do not change soon, in an object of their own |
 //! | [`chain`] | finding the head of the chain, checking the chain |
 //! | [`committer`] | taking a group over, committing, being fenced |
+//! | [`compact`] | many layers become few |
 //! | [`layer_writer`] | live extents in, layers out |
 //! | [`layer`] | an opened layer, page by page |
 //! | [`point`] | any bytes of any point |
@@ -16,6 +17,7 @@ pub mod chain;
 mod change;
 pub mod collect;
 pub mod committer;
+pub mod compact;
 mod error;
 pub mod hold;
 pub mod holds;
@@ -23,6 +25,7 @@ pub mod layer;
 pub mod layer_writer;
 pub mod manifest;
 pub mod name;
+mod output;
 mod pack;
 pub mod page;
 pub mod point;

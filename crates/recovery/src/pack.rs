@@ -89,38 +89,50 @@ impl<'a> Packer<'a> {
         let payload = std::mem::take(&mut self.payload);
         let mut pieces = std::mem::take(&mut self.pieces);
         pieces.sort_unstable();
-        let mut frames: Vec<(Bytes, Vec<Packed>)> = Vec::new();
-        let mut frame = BytesMut::new();
-        let mut inside: Vec<Packed> = Vec::new();
-        for (extent, start) in pieces {
-            let sectors = self
-                .live
-                .get(size(u64::from(extent)))
-                .map_or(0, |run| run.sectors);
-            let bytes = size(u64::from(sectors) * SECTOR);
-            let piece = payload.get(start..start + bytes).unwrap_or_default();
-            if frame.len() + bytes > size(u64::from(FRAME_BYTES_DEFAULT)) && !frame.is_empty() {
-                frames.push((frame.split().freeze(), std::mem::take(&mut inside)));
-            }
-            let offset = u16::try_from(length(&frame) / SECTOR).expect("a frame is at most 1 MiB");
-            inside.push(Packed {
-                extent,
-                layer: 0,
-                frame: 0,
-                offset,
-            });
-            frame.extend_from_slice(piece);
-        }
-        if !frame.is_empty() {
-            frames.push((frame.freeze(), inside));
-        }
-        let level = self.level;
-        frames
-            .into_par_iter()
-            .map_init(
-                || FrameEncoder::new(level),
-                |encoder, (payload, inside)| (encoder.encode(payload), inside),
-            )
-            .collect()
+        let live = |extent: u32| self.live.get(size(u64::from(extent)));
+        let pieces: Vec<(u32, &[u8])> = pieces
+            .into_iter()
+            .map(|(extent, start)| {
+                let sectors = live(extent).map_or(0, |run| run.sectors);
+                let end = start + size(u64::from(sectors) * SECTOR);
+                (extent, payload.get(start..end).unwrap_or_default())
+            })
+            .collect();
+        pack(&pieces, FRAME_BYTES_DEFAULT, self.level)
     }
+}
+
+/// Packs pieces, each the payload of an extent, into frames of about so many bytes, in the order
+/// they come. Gives each frame with the pieces in it, their layer and frame left 0.
+pub(crate) fn pack(
+    pieces: &[(u32, &[u8])],
+    frame_bytes: u32,
+    level: i32,
+) -> Vec<(EncodedFrame, Vec<Packed>)> {
+    let mut frames: Vec<(Bytes, Vec<Packed>)> = Vec::new();
+    let mut frame = BytesMut::new();
+    let mut inside: Vec<Packed> = Vec::new();
+    for &(extent, piece) in pieces {
+        if frame.len() + piece.len() > size(u64::from(frame_bytes)) && !frame.is_empty() {
+            frames.push((frame.split().freeze(), std::mem::take(&mut inside)));
+        }
+        let offset = u16::try_from(length(&frame) / SECTOR).expect("a frame is at most 1 MiB");
+        inside.push(Packed {
+            extent,
+            layer: 0,
+            frame: 0,
+            offset,
+        });
+        frame.extend_from_slice(piece);
+    }
+    if !frame.is_empty() {
+        frames.push((frame.freeze(), inside));
+    }
+    frames
+        .into_par_iter()
+        .map_init(
+            || FrameEncoder::new(level),
+            |encoder, (payload, inside)| (encoder.encode(payload), inside),
+        )
+        .collect()
 }
