@@ -39,7 +39,9 @@ pub use change::{Change, Proposal, Replacement};
 pub use collect::{Collected, Collector};
 pub use committer::Committer;
 pub use error::{RecoveryError, RecoveryErrorKind};
-pub use layer_writer::{LayerJob, WrittenLayers, write_layers};
+pub use layer_writer::{
+    DraftLayers, LayerJob, WrittenLayers, delete_layers, draft_layers, write_layers,
+};
 pub use manifest::{IndexRef, LayerRef, Manifest, PageRef, Point, StreamPosition};
 pub use point::PointReader;
 pub use prune::{mark_pruning, plan_prune, unmark_pruning};
