@@ -28,6 +28,7 @@ mod replicas;
 mod restore;
 mod restore_at;
 mod rewind;
+mod stages;
 mod stop;
 mod tend;
 
