@@ -121,6 +121,14 @@ impl Error {
         }
     }
 
+    /// Whoever was to do it has stopped.
+    pub(crate) fn stopped(message: impl Into<String>) -> Error {
+        Error {
+            kind: ErrorKind::Stopped,
+            ..Error::invalid(message)
+        }
+    }
+
     /// Another worker owns the group.
     pub(crate) fn fenced(message: String) -> Error {
         Error {

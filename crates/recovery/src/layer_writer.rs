@@ -115,6 +115,12 @@ pub struct DraftLayers {
 }
 
 impl DraftLayers {
+    /// What it took, and the layers that are durable already.
+    #[must_use]
+    pub const fn written(&self) -> &WrittenLayers {
+        &self.written
+    }
+
     /// Makes the last layer durable too.
     ///
     /// # Errors

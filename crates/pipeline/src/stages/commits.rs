@@ -90,6 +90,12 @@ impl Commits {
         self.committer.head()
     }
 
+    /// Whether nothing more can be committed, because it is not known what the last commit came to
+    /// or somebody else took the group over.
+    pub(crate) const fn is_in_doubt(&self) -> bool {
+        self.committer.is_in_doubt()
+    }
+
     /// Takes a part.
     ///
     /// # Panics
