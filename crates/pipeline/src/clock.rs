@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use afterimage_changelog::Timestamp;
@@ -21,4 +21,10 @@ fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let micros = since.map_or(0, |since| since.as_micros());
     Timestamp(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
+/// For measuring how long something takes.
+#[expect(clippy::disallowed_methods, reason = "timing belongs to the pipeline")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
 }

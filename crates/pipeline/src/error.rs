@@ -121,6 +121,14 @@ impl Error {
         }
     }
 
+    /// Whoever was to do it has stopped.
+    pub(crate) fn stopped(message: impl Into<String>) -> Error {
+        Error {
+            kind: ErrorKind::Stopped,
+            ..Error::invalid(message)
+        }
+    }
+
     /// Another worker owns the group.
     pub(crate) fn fenced(message: String) -> Error {
         Error {
@@ -212,7 +220,7 @@ impl From<RecoveryError> for Error {
             RecoveryErrorKind::Store(error) => kind_of_store(error),
             RecoveryErrorKind::Corrupt(_) | RecoveryErrorKind::Mismatch(_) => ErrorKind::Corrupt,
             RecoveryErrorKind::Fenced(_) => ErrorKind::Fenced,
-            RecoveryErrorKind::InDoubt(_) => ErrorKind::Unavailable,
+            RecoveryErrorKind::InDoubt(_) | RecoveryErrorKind::Stale(_) => ErrorKind::Unavailable,
             _ => ErrorKind::Invalid,
         };
         Error::from_layer(kind, error)

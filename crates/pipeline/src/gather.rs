@@ -11,7 +11,7 @@ use afterimage_fetch::{FetchError, FrameSource};
 use afterimage_storage::StoreError;
 use bytes::Bytes;
 
-use crate::error::Error;
+use crate::{error::Error, stages::Counts};
 
 /// Longest zeroed extent, a whole number of 4096-byte sectors.
 const SECTORS_MAX: u64 = (u32::MAX - 7) as u64;
@@ -25,9 +25,7 @@ pub(crate) struct Gather {
     pub(crate) first: Option<Sequence>,
     /// The last record gathered.
     pub(crate) last: Sequence,
-    /// Bytes of payload that the records wrote; zeroes and discards have none.
-    pub(crate) source_bytes: u64,
-    pub(crate) records: u64,
+    pub(crate) counts: Counts,
     /// The group's disks as the last segment had them.
     disks: Vec<Disk>,
     /// Each disk as large as it was at any time of the interval.
@@ -68,8 +66,7 @@ impl Gather {
         self.extents.clear();
         self.first = None;
         self.widest.clone_from(&self.disks);
-        self.source_bytes = 0;
-        self.records = 0;
+        self.counts = Counts::default();
     }
 
     /// Takes a segment as the source of the records that follow; gives the number of each of its
@@ -126,10 +123,10 @@ impl Gather {
     pub(crate) fn add_row(&mut self, row: &Row, sequence: Sequence, disks: &[u16]) {
         self.first.get_or_insert(sequence);
         self.last = sequence;
-        self.records += 1;
+        self.counts.records += 1;
         let (frame, offset) = match row.kind {
             RowKind::Write { frame, offset } => {
-                self.source_bytes += row.bytes();
+                self.counts.source_bytes += row.bytes();
                 (frame, offset)
             }
             RowKind::Zero => (Extent::ZERO, 0),

@@ -16,7 +16,9 @@
 
 mod clock;
 mod disk_of_point;
+mod driver;
 mod error;
+mod figures;
 mod gather;
 mod held;
 mod ingest;
@@ -28,6 +30,7 @@ mod replicas;
 mod restore;
 mod restore_at;
 mod rewind;
+mod stages;
 mod stop;
 mod tend;
 
@@ -41,6 +44,7 @@ pub use afterimage_recovery::{Point, PointReader, Sample, Verified};
 pub use afterimage_target::Applied;
 pub use clock::{Clock, system_clock};
 pub use error::{Error, ErrorKind};
+pub use figures::{Figures, Snapshot, Stage, StageSnapshot, Sums};
 pub use held::{HeldPoints, PointHold, holds, pin, unpin};
 pub use ingest::{Ingest, IngestParts, PointReport};
 pub use location::{open_existing_store, open_store};

@@ -9,17 +9,19 @@ use std::{
 };
 
 use afterimage_cache::open_segment;
-use afterimage_changelog::{Name, ObjectId, Timestamp};
+use afterimage_changelog::{Epoch, Name, ObjectId, Timestamp};
 use afterimage_recovery::{
-    Change, Collected, Collector, Head, IndexJob, IndexLimits, LayerRef, Manifest, Replacement,
-    StreamPosition,
+    Change, Collected, Collector, Head, IndexJob, IndexLimits, LayerRef, Manifest, RecoveryError,
+    RecoveryErrorKind, Replacement, StreamPosition,
     compact::{CompactionSettings, Limits, Rewrite, Shape, plan, rewrite, survey},
     holds::list_holds,
-    mark_pruning, plan_indexes, plan_prune,
+    mark_pruning,
+    name::{index_key, layer_key},
+    plan_indexes, plan_prune,
     retention::{Decision, Keep},
     unmark_pruning, write_index,
 };
-use afterimage_storage::{Nonces, Store};
+use afterimage_storage::{Key, Nonces, Store};
 
 use crate::{clock::Clock, error::Error, rewind::kept_store};
 
@@ -129,9 +131,17 @@ impl Maintenance {
                 .sum::<u64>();
             tended.indexed += afterimage_changelog::count(change.indexes.len());
             let pruning = !change.drop.is_empty();
+            let (new_layers, new_indexes) = new_objects(&change);
             let committed = commit(change);
             if pruning {
                 unmark_pruning(self.target.as_ref(), &self.group)?;
+            }
+            if let Err(error) = &committed
+                && is_stale(error)
+            {
+                // Nobody names them now, and nobody ever will.
+                self.delete(&new_layers, layer_key);
+                self.delete(&new_indexes, index_key);
             }
             let after = committed?;
             head = after;
@@ -145,6 +155,15 @@ impl Maintenance {
             tended.collected = self.collector.collect(&head, (self.clock)())?;
         }
         Ok(tended)
+    }
+
+    fn delete(&self, objects: &[LayerRef], key: fn(&Name, Epoch, ObjectId) -> Key) {
+        for object in objects {
+            let key = key(&self.group, object.epoch, object.id);
+            if let Err(error) = self.target.delete(&key) {
+                tracing::warn!(%key, %error, "an object that no manifest names was left");
+            }
+        }
     }
 
     /// Notes what was committed since the last look, by whomever.
@@ -342,6 +361,25 @@ impl Maintenance {
         }
         Ok(wanted)
     }
+}
+
+/// The layers and the objects of indexes that a change brings.
+fn new_objects(change: &Change) -> (Vec<LayerRef>, Vec<LayerRef>) {
+    let layers = change.replace.iter().flat_map(|replace| &replace.with);
+    let indexes = change.indexes.iter().flat_map(|index| &index.objects);
+    (layers.copied().collect(), indexes.copied().collect())
+}
+
+/// Whether a change was refused because it was decided on an older manifest.
+fn is_stale(error: &Error) -> bool {
+    let mut below: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = below {
+        if let Some(known) = cause.downcast_ref::<RecoveryError>() {
+            return matches!(known.kind, RecoveryErrorKind::Stale(_));
+        }
+        below = cause.source();
+    }
+    false
 }
 
 /// The policy of a group; `None` where all points stay.

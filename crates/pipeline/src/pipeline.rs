@@ -1,34 +1,25 @@
-//! Threads and queues: a reader that runs ahead, the ingest, and the replicas beside it.
+//! A pipeline: its settings, its runs, and what is told of them.
 
-use std::{
-    num::NonZeroUsize,
-    ops::ControlFlow,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroUsize, ops::ControlFlow, sync::Arc, thread, time::Duration};
 
-use afterimage_cache::{Segment, StreamReader, streams};
+use afterimage_cache::streams;
 use afterimage_changelog::{Epoch, Name};
-use afterimage_recovery::load_head;
+use afterimage_recovery::{Head, load_head};
 use afterimage_storage::{Nonces, Store};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select};
+use crossbeam_channel::Receiver;
 
 use crate::{
     clock::{Clock, system_clock},
+    driver::{Asker, Driver},
     error::{Error, ErrorKind},
-    held::Stands,
-    ingest::{Ingest, IngestParts, PointReport},
-    maintain::{Maintenance, Tended, Upkeep},
-    points::Points,
-    replicas::{OpenReplica, ReplicaReport, ReplicaSpec},
+    figures::Figures,
+    ingest::{IngestParts, PointReport},
+    maintain::{Maintenance, Upkeep},
+    replicas::{ReplicaReport, ReplicaSpec},
+    stages,
     stop::Stop,
 };
 
-/// Segments whose indexes are read ahead of the ingest.
-const READ_AHEAD: usize = 2;
-/// Idle polls after which the cache is listed again to look for a gap.
-const POLLS_PER_LISTING: u32 = 64;
 /// Longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -36,7 +27,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A point was committed and the cache acknowledged.
+    /// A point was committed. The segments that it covers are deleted behind it, before the run ends.
     Point {
         /// What it is and what it took.
         report: PointReport,
@@ -107,6 +98,7 @@ pub struct PipelineBuilder {
 pub struct Pipeline {
     parts: PipelineBuilder,
     pool: rayon::ThreadPool,
+    figures: Arc<Figures>,
 }
 
 /// How a run hears of events.
@@ -192,7 +184,12 @@ impl PipelineBuilder {
             .thread_name(|number| format!("afterimage-{number}"))
             .build()
             .map_err(|error| Error::invalid(format!("threads cannot be started: {error}")))?;
-        Ok(Pipeline { parts: self, pool })
+        let figures = Figures::new(&self.group, Arc::clone(&self.clock));
+        Ok(Pipeline {
+            parts: self,
+            pool,
+            figures: Arc::new(figures),
+        })
     }
 }
 
@@ -212,6 +209,12 @@ impl Pipeline {
             clock: system_clock(),
             nonces: Arc::new(Nonces::from_os()),
         }
+    }
+
+    /// What it does, for whoever wants to look while it runs.
+    #[must_use]
+    pub const fn figures(&self) -> &Arc<Figures> {
+        &self.figures
     }
 
     /// Runs until every complete interval in the cache is a point and the replicas stand there.
@@ -308,50 +311,100 @@ impl Pipeline {
             clock,
             nonces,
             memory,
-            upkeep,
+            replicas,
             ..
         } = &self.parts;
-        let mut ingest = Ingest::open(IngestParts {
+        let parts = IngestParts {
             group: group.clone(),
-            stream: stream.clone(),
+            stream,
             cache: Arc::clone(cache),
             target: Arc::clone(target),
             nonces: Arc::clone(nonces),
             clock: Arc::clone(clock),
             memory: *memory,
-            rewind: upkeep.rewind.is_some(),
-        })?;
-        let mut maintenance = Maintenance::open(
-            Arc::clone(target),
-            Arc::clone(nonces),
-            Arc::clone(clock),
-            upkeep.clone(),
-            ingest.head(),
-        )?;
-        let reader = StreamReader::new(Arc::clone(cache), group.clone(), stream, ingest.position());
-        // Stops what runs beside the ingest when that has ended, other than by catching up.
-        let beside = Stop::default();
-        let ended = thread::scope(|scope| {
-            let (to_ingest, for_ingest) = bounded(READ_AHEAD);
-            let (wake, woken) = bounded(1);
-            let (tell, told) = bounded(16);
-            let poll = stop.map(|stop| (stop, self.parts.poll));
-            let beside = &beside;
-            scope.spawn(move || read(reader, poll, &to_ingest));
-            scope.spawn(move || self.follow(&woken, &tell, beside));
-            let driven = self.drive(
-                (&mut ingest, &mut maintenance),
-                for_ingest,
-                (wake, told),
-                (stop, beside),
-                outcome,
-                watch,
-            );
-            beside.stop();
-            driven
+            rewind: self.parts.upkeep.rewind.is_some(),
+        };
+        let stages = stages::open(&parts)?;
+        let epoch = stages.commits.head().manifest.epoch;
+        let driver = Driver {
+            parts: &parts,
+            pool: &self.pool,
+            replicas,
+            poll: stop.map(|stop| (stop, self.parts.poll)),
+            figures: &self.figures,
+            maintain: &|heads, asker, stop| self.maintain(heads, asker, stop),
+        };
+        let mut failing = Failing::default();
+        let ran = driver.run(stages, &mut |event| {
+            failing.note(&event);
+            if let Event::Point { report, .. } = &event {
+                outcome.points += 1;
+                outcome.source_bytes += report.source_bytes;
+                outcome.stored_bytes += report.stored_bytes;
+            }
+            watch(event);
         });
-        ingest.abandon();
-        ended.map_err(|error| self.explain(error, ingest.head().manifest.epoch))
+        ran.map_err(|error| self.explain(error, epoch))?;
+        failing.outcome()
+    }
+
+    /// Keeps the target in shape beside the ingest: hears of every new head, and asks for changes.
+    /// Returning lets the run end.
+    ///
+    /// What goes wrong here is told and tried again with the next head: points do not depend on it.
+    fn maintain(&self, heads: &Receiver<Arc<Head>>, asker: &Asker, stop: &Stop) {
+        let mut maintenance = None;
+        let mut last = None;
+        for head in heads {
+            if !stop.is_stopped() {
+                self.tend(&mut maintenance, &head, false, asker, stop);
+            }
+            last = Some(head);
+        }
+        // There are no more points now, so nothing can wait for them.
+        if let Some(head) = last.filter(|_| !stop.is_stopped()) {
+            self.tend(&mut maintenance, &head, true, asker, stop);
+        }
+    }
+
+    fn tend(
+        &self,
+        maintenance: &mut Option<Maintenance>,
+        head: &Head,
+        due: bool,
+        asker: &Asker,
+        stop: &Stop,
+    ) {
+        let PipelineBuilder {
+            target,
+            nonces,
+            clock,
+            upkeep,
+            ..
+        } = &self.parts;
+        let mut commit = |change| asker.commit(change).map(|head| Head::clone(&head));
+        let mut pace = |_bytes| match stop.is_stopped() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let tended = self.pool.install(|| {
+            let maintenance = match maintenance {
+                Some(maintenance) => maintenance,
+                None => maintenance.insert(Maintenance::open(
+                    Arc::clone(target),
+                    Arc::clone(nonces),
+                    Arc::clone(clock),
+                    upkeep.clone(),
+                    head,
+                )?),
+            };
+            maintenance.tend(head.clone(), due, &mut commit, &mut pace)
+        });
+        match tended {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Stopped => {}
+            Err(error) => tracing::warn!(%error, "upkeep of the target failed; points go on"),
+        }
     }
 
     /// What another worker has covered and deleted looks like a gap or like damage to the one that
@@ -366,164 +419,6 @@ impl Pipeline {
                 head.manifest.epoch
             )),
             _ => error,
-        }
-    }
-
-    /// The ingest's loop: segments in, events out. Takes its ends of the channels whole: returning
-    /// early must close them, or the others would wait for ever.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "dropping the channels stops the others"
-    )]
-    fn drive(
-        &self,
-        (ingest, maintenance): (&mut Ingest, &mut Maintenance),
-        segments: Receiver<Read>,
-        (wake, told): (Sender<()>, Receiver<Event>),
-        (stop, beside): (Option<&Stop>, &Stop),
-        outcome: &mut Outcome,
-        watch: &mut Watch<'_>,
-    ) -> Result<(), Error> {
-        let mut since = now();
-        let mut failing = Failing::default();
-        let silence = never();
-        let mut hear = &told;
-        // Replicas may lag behind from an earlier run.
-        wake_up(&wake);
-        loop {
-            let read = select! {
-                recv(segments) -> read => read,
-                recv(hear) -> event => {
-                    match event {
-                        Ok(event) => {
-                            failing.note(&event);
-                            watch(event);
-                        }
-                        // Nobody speaks any more; to listen on would be to spin.
-                        Err(_) => hear = &silence,
-                    }
-                    continue;
-                }
-            };
-            match read {
-                Ok(Read::Segment(segment)) => {
-                    let report = &mut |report: PointReport| {
-                        outcome.points += 1;
-                        outcome.source_bytes += report.source_bytes;
-                        outcome.stored_bytes += report.stored_bytes;
-                        let elapsed = since.elapsed();
-                        since = now();
-                        watch(Event::Point { report, elapsed });
-                        wake_up(&wake);
-                    };
-                    self.pool.install(|| ingest.push(*segment, report))?;
-                    self.tend(ingest, maintenance, false, stop)?;
-                }
-                Ok(Read::CaughtUp) => {
-                    self.tend(ingest, maintenance, true, stop)?;
-                    watch(Event::CaughtUp);
-                }
-                Ok(Read::Failed(error)) => return Err(error),
-                // The reader has ended: caught up once, or stopped.
-                Err(_) => break,
-            }
-        }
-        if stop.is_some_and(Stop::is_stopped) {
-            beside.stop();
-        }
-        drop(wake);
-        for event in told {
-            failing.note(&event);
-            watch(event);
-        }
-        failing.outcome()
-    }
-
-    /// Keeps the point that a replica stands at from being pruned: from there it goes on by what
-    /// changed since, and from nowhere only by being compared whole. No more depends on it.
-    fn hold_stand(&self, stands: &mut Stands, report: &ReplicaReport) {
-        let PipelineBuilder {
-            group,
-            target,
-            nonces,
-            clock,
-            ..
-        } = &self.parts;
-        let now = clock();
-        let held = stands.stand(target, nonces, (group, &report.disk), report.point, now);
-        if let Err(error) = held {
-            tracing::warn!(disk = %report.disk, %error, "the point of a replica is not held");
-        }
-    }
-
-    /// Keeps the target in shape, between two segments.
-    fn tend(
-        &self,
-        ingest: &mut Ingest,
-        maintenance: &mut Maintenance,
-        due: bool,
-        stop: Option<&Stop>,
-    ) -> Result<Tended, Error> {
-        let head = ingest.head().clone();
-        let mut commit = |change| ingest.commit(change);
-        let mut pace = |_bytes| match stop.is_some_and(Stop::is_stopped) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
-        self.pool
-            .install(|| maintenance.tend(head, due, &mut commit, &mut pace))
-    }
-
-    /// Brings the replicas to the newest point whenever woken; points in between are passed over.
-    fn follow(&self, woken: &Receiver<()>, tell: &Sender<Event>, stop: &Stop) {
-        let PipelineBuilder {
-            group,
-            target,
-            replicas,
-            ..
-        } = &self.parts;
-        let mut stand = None;
-        let mut stands = Stands::default();
-        let mut open: Vec<Option<OpenReplica>> = replicas.iter().map(|_| None).collect();
-        for () in woken {
-            let Some(first) = replicas.first().filter(|_| !stop.is_stopped()) else {
-                continue;
-            };
-            let points = match Points::load(target, group) {
-                Ok(points) => points,
-                Err(error) => {
-                    let disk = first.disk.clone();
-                    if tell.send(Event::ReplicaFailed { disk, error }).is_err() {
-                        return;
-                    }
-                    continue;
-                }
-            };
-            let newest = ReplicaSpec::newest(&points);
-            if newest.is_none() || newest == stand {
-                continue;
-            }
-            let mut all = true;
-            for (replica, open) in replicas.iter().zip(&mut open) {
-                let advanced = self.pool.install(|| replica.advance(open, &points, stop));
-                let event = match advanced {
-                    Ok(None) => continue,
-                    Ok(Some(report)) => {
-                        self.hold_stand(&mut stands, &report);
-                        Event::Replica(report)
-                    }
-                    Err(_) if stop.is_stopped() => continue,
-                    Err(error) => {
-                        all = false;
-                        let disk = replica.disk.clone();
-                        Event::ReplicaFailed { disk, error }
-                    }
-                };
-                if tell.send(event).is_err() {
-                    return;
-                }
-            }
-            stand = newest.filter(|_| all);
         }
     }
 }
@@ -550,66 +445,4 @@ impl Failing {
             Some((_, error)) => Err(error),
         }
     }
-}
-
-/// What the reader hands over.
-enum Read {
-    Segment(Box<Segment>),
-    CaughtUp,
-    Failed(Error),
-}
-
-/// The reader's loop. Ends when caught up, or with `poll` when stopped, or when nobody listens.
-fn read(mut reader: StreamReader, poll: Option<(&Stop, Duration)>, output: &Sender<Read>) {
-    let mut idle: u32 = 0;
-    loop {
-        if poll.is_some_and(|(stop, _)| stop.is_stopped()) {
-            return;
-        }
-        let next = match reader.next_segment() {
-            Ok(Some(segment)) => {
-                idle = 0;
-                Read::Segment(Box::new(segment))
-            }
-            Ok(None) => {
-                if idle.is_multiple_of(POLLS_PER_LISTING)
-                    && let Err(error) = reader.check_no_gap()
-                {
-                    let _nobody = output.send(Read::Failed(error.into()));
-                    return;
-                }
-                let Some((stop, every)) = poll else {
-                    let _nobody = output.send(Read::CaughtUp);
-                    return;
-                };
-                idle += 1;
-                if idle > 1 {
-                    if stop.wait(every) {
-                        return;
-                    }
-                    continue;
-                }
-                Read::CaughtUp
-            }
-            Err(error) => {
-                let _nobody = output.send(Read::Failed(error.into()));
-                return;
-            }
-        };
-        if output.send(next).is_err() {
-            return;
-        }
-    }
-}
-
-/// One waiting wake-up is enough: whoever is woken looks for the newest point.
-fn wake_up(wake: &Sender<()>) {
-    match wake.try_send(()) {
-        Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "timing belongs to the pipeline")]
-fn now() -> Instant {
-    Instant::now()
 }

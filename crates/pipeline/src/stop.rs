@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 
 /// Tells a running pipeline to end after what it is doing. Clones stop together.
 ///
@@ -64,5 +64,16 @@ impl Stop {
             Err(RecvTimeoutError::Timeout) => self.is_stopped(),
             Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
         }
+    }
+
+    /// Waits that long, or until this or the other was stopped; says whether one was.
+    #[must_use]
+    pub(crate) fn wait_with(&self, other: &Stop, time: Duration) -> bool {
+        select! {
+            recv(self.receiver) -> _stopped => {}
+            recv(other.receiver) -> _stopped => {}
+            default(time) => {}
+        }
+        self.is_stopped() || other.is_stopped()
     }
 }

@@ -14,7 +14,8 @@ use rayon::prelude::*;
 use crate::{
     error::RecoveryError,
     manifest::LayerRef,
-    output::{LayerLimits, LayerOutput},
+    name::layer_key,
+    output::{LayerDraft, LayerLimits, LayerOutput},
     pack::{Packed, Packer},
 };
 
@@ -102,8 +103,60 @@ struct Writer<'a> {
     written: WrittenLayers,
 }
 
-/// Writes the layers of `live`, which is in address order and disjoint; object `n` of `source` has
-/// `frames_of_object[n]` frames. Nothing of it counts before a manifest names the layers.
+/// The layers of one job, written to the last byte: all but the last durable.
+///
+/// What makes an object durable is waiting for the disk, so it is left to whoever can wait for
+/// several at once.
+#[derive(Debug)]
+#[must_use = "the last layer is not durable yet"]
+pub struct DraftLayers {
+    written: WrittenLayers,
+    last: Option<LayerDraft>,
+}
+
+impl DraftLayers {
+    /// What it took, and the layers that are durable already.
+    #[must_use]
+    pub const fn written(&self) -> &WrittenLayers {
+        &self.written
+    }
+
+    /// Makes the last layer durable too.
+    ///
+    /// # Errors
+    ///
+    /// The store failed; nothing is left under a name that counts.
+    pub fn seal(self, store: &dyn Store, group: &Name) -> Result<WrittenLayers, RecoveryError> {
+        let DraftLayers { mut written, last } = self;
+        match last.map(LayerDraft::seal).transpose() {
+            Ok(layer) => {
+                written.layers.extend(layer);
+                Ok(written)
+            }
+            Err(error) => {
+                delete_layers(store, group, &written.layers);
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes what is durable and drops the rest.
+    pub fn abandon(self, store: &dyn Store, group: &Name) {
+        delete_layers(store, group, &self.written.layers);
+    }
+}
+
+/// Deletes layers that nobody was told of, so that nobody can name them.
+pub fn delete_layers(store: &dyn Store, group: &Name, layers: &[LayerRef]) {
+    for layer in layers {
+        let key = layer_key(group, layer.epoch, layer.id);
+        if let Err(error) = store.delete(&key) {
+            tracing::warn!(%key, %error, "a layer that no manifest names was left");
+        }
+    }
+}
+
+/// Writes the layers of `live`, as [`draft_layers`] does, and makes them durable.
 ///
 /// # Errors
 ///
@@ -118,12 +171,34 @@ pub fn write_layers(
     frames_of_object: &[usize],
     source: &dyn FrameSource,
 ) -> Result<WrittenLayers, RecoveryError> {
+    draft_layers(job, live, frames_of_object, source)?.seal(job.store, job.group)
+}
+
+/// Writes the layers of `live`, which is in address order and disjoint; object `n` of `source` has
+/// `frames_of_object[n]` frames. Nothing of it counts before a manifest names the layers.
+///
+/// # Errors
+///
+/// A store failed, or a frame is damaged; nothing is left under a name that counts.
+///
+/// # Panics
+///
+/// With more live extents than a layer has rows; seal partial layers before.
+pub fn draft_layers(
+    job: &LayerJob<'_>,
+    live: &[Extent],
+    frames_of_object: &[usize],
+    source: &dyn FrameSource,
+) -> Result<DraftLayers, RecoveryError> {
     assert!(
         count(live.len()) <= ROWS_MAX,
         "an interval is sealed in parts"
     );
     if live.is_empty() {
-        return Ok(WrittenLayers::default());
+        return Ok(DraftLayers {
+            written: WrittenLayers::default(),
+            last: None,
+        });
     }
     let (needed, fates) = sift(live, frames_of_object, source)?;
     let mut writer = Writer {
@@ -142,7 +217,10 @@ pub fn write_layers(
         .map(|extent| u64::from(extent.sectors) * SECTOR)
         .sum();
     match writer.write(&runs(needed), source, &fates) {
-        Ok(()) => Ok(writer.written),
+        Ok(last) => Ok(DraftLayers {
+            written: writer.written,
+            last,
+        }),
         Err(error) => {
             writer.output.abandon();
             Err(error)
@@ -225,7 +303,7 @@ impl Writer<'_> {
         runs: &[Run],
         source: &dyn FrameSource,
         fates: &Fates,
-    ) -> Result<(), RecoveryError> {
+    ) -> Result<Option<LayerDraft>, RecoveryError> {
         let prepare = |run: Option<&Run>| run.map(|run| prepare(run, source, fates)).transpose();
         let mut prepared = prepare(runs.first())?;
         for (index, run) in runs.iter().enumerate() {
@@ -241,8 +319,9 @@ impl Writer<'_> {
         }
         self.flush_packer()?;
         self.put_rows(true)?;
-        self.written.layers = self.output.finish()?;
-        Ok(())
+        let last = self.output.end()?;
+        self.written.layers = self.output.take_sealed();
+        Ok(last)
     }
 
     fn place(&mut self, refs: &[FrameRef], frames: Vec<Prepared>) -> Result<(), RecoveryError> {

@@ -43,7 +43,9 @@ pub use collect::{Collected, Collector};
 pub use committer::Committer;
 pub use error::{RecoveryError, RecoveryErrorKind};
 pub use index_writer::{IndexJob, IndexLimits, plan_indexes, write_index};
-pub use layer_writer::{LayerJob, WrittenLayers, write_layers};
+pub use layer_writer::{
+    DraftLayers, LayerJob, WrittenLayers, delete_layers, draft_layers, write_layers,
+};
 pub use manifest::{IndexRef, LayerRef, Manifest, PageRef, Point, StreamPosition};
 pub use point::PointReader;
 pub use prune::{mark_pruning, plan_prune, unmark_pruning};

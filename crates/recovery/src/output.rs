@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     error::{RecoveryError, RecoveryErrorKind},
-    layer_writer::LayerJob,
+    layer_writer::{LayerJob, delete_layers},
     manifest::LayerRef,
     name::layer_key,
 };
@@ -36,6 +36,35 @@ impl LayerLimits {
 struct OpenLayer {
     builder: ContainerBuilder,
     upload: Box<dyn Upload>,
+}
+
+/// A layer that is written to its last byte and has neither a name nor durability yet. Dropping it
+/// leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct LayerDraft {
+    layer: LayerRef,
+    upload: Box<dyn Upload>,
+}
+
+impl LayerDraft {
+    /// Makes the layer durable, and then visible under its name.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub(crate) fn seal(self) -> Result<LayerRef, RecoveryError> {
+        self.upload.finish().map_err(|error| match error.kind {
+            // Ids are never used twice: whoever holds this one is not this worker.
+            StoreErrorKind::AlreadyExists => RecoveryError::new(
+                &error.key,
+                RecoveryErrorKind::Mismatch(
+                    "a layer of this id exists already; its random source is broken".to_owned(),
+                ),
+            ),
+            _ => RecoveryError::store(error),
+        })?;
+        Ok(self.layer)
+    }
 }
 
 /// The layers of one job.
@@ -136,49 +165,50 @@ impl<'a> LayerOutput<'a> {
 
     /// Ends the layer, if there is one; it is durable then.
     pub(crate) fn seal(&mut self) -> Result<(), RecoveryError> {
+        if let Some(draft) = self.end()? {
+            self.layers.push(draft.seal()?);
+        }
+        Ok(())
+    }
+
+    /// Ends the layer, if there is one, and leaves it to the caller to make it durable.
+    pub(crate) fn end(&mut self) -> Result<Option<LayerDraft>, RecoveryError> {
         let Some(OpenLayer {
             builder,
             mut upload,
         }) = self.open.take()
         else {
-            return Ok(());
+            return Ok(None);
         };
         let id = builder.header().id;
         let sealed = builder.finish(self.job.last);
         upload
             .write(Bytes::clone(&sealed.tail))
             .map_err(RecoveryError::store)?;
-        upload.finish().map_err(|error| match error.kind {
-            // Ids are never used twice: whoever holds this one is not this worker.
-            StoreErrorKind::AlreadyExists => RecoveryError::new(
-                &error.key,
-                RecoveryErrorKind::Mismatch(
-                    "a layer of this id exists already; its random source is broken".to_owned(),
-                ),
-            ),
-            _ => RecoveryError::store(error),
-        })?;
-        self.layers.push(LayerRef {
+        let layer = LayerRef {
             epoch: self.job.epoch,
             id,
             object_bytes: sealed.object_bytes,
             digest: sealed.digest,
-        });
-        Ok(())
+        };
+        Ok(Some(LayerDraft { layer, upload }))
+    }
+
+    /// The layers that were sealed.
+    pub(crate) fn take_sealed(&mut self) -> Vec<LayerRef> {
+        std::mem::take(&mut self.layers)
     }
 
     /// The layers, the last one ended.
     pub(crate) fn finish(&mut self) -> Result<Vec<LayerRef>, RecoveryError> {
         self.seal()?;
-        Ok(std::mem::take(&mut self.layers))
+        Ok(self.take_sealed())
     }
 
-    /// Deletes what was written. Nobody was told of it, so nobody can name it.
+    /// Deletes what was written.
     pub(crate) fn abandon(&mut self) {
         self.open = None;
-        for layer in self.layers.drain(..) {
-            let key = layer_key(self.job.group, layer.epoch, layer.id);
-            let _left = self.job.store.delete(&key);
-        }
+        delete_layers(self.job.store, self.job.group, &self.layers);
+        self.layers.clear();
     }
 }

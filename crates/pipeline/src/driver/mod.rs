@@ -1,0 +1,298 @@
+//! The stages on threads of their own, joined by bounded queues.
+//!
+//! ```text
+//! reader -> cutter -> mover -> committer -> acknowledger
+//!                       |          ^  |
+//!                       +> sealers-+  +-> replicas, upkeep (which may ask for changes)
+//! ```
+//!
+//! Parts are sealed several at once and in any order; the committer takes them in the order they
+//! were cut, all that have come into one manifest. So while one manifest waits for the disk, the
+//! layers of the next one do too.
+//!
+//! Stopping is dropping an end: where a stage ends, those behind it work off what it handed on, and
+//! those before it find that nobody listens. When what is handed on cannot be committed any more,
+//! `halt` spares them the work. The first failure is the one reported.
+
+mod ask;
+mod commit;
+mod flow;
+mod follow;
+mod newest;
+mod read;
+mod room;
+
+use std::{
+    sync::Arc,
+    thread::{Builder, Scope, scope},
+    time::Duration,
+};
+
+use afterimage_cache::StreamReader;
+use afterimage_changelog::Position;
+use afterimage_recovery::Head;
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+pub(crate) use ask::Asker;
+
+use self::{
+    ask::{Ask, asking},
+    commit::Committing,
+    flow::{End, Shared, tell_end},
+    follow::Following,
+    newest::{Newest, newest},
+    read::Reading,
+    room::Room,
+};
+use crate::{
+    clock::instant,
+    error::Error,
+    figures::{Figures, SEALERS, Stage},
+    ingest::IngestParts,
+    pipeline::Event,
+    replicas::ReplicaSpec,
+    stages::{Acknowledger, PART_SHARE, Stages},
+    stop::Stop,
+};
+
+/// Segments whose indexes are read ahead.
+const READ_AHEAD: usize = 2;
+/// Parts that wait for a stage; their memory is bounded by their bytes.
+const PARTS_WAITING: usize = 64;
+/// Commits whose segments wait to be deleted.
+const ACKNOWLEDGES_WAITING: usize = 64;
+/// Events that wait to be looked at.
+const EVENTS_WAITING: usize = 16;
+
+/// What goes down the line.
+#[derive(Debug)]
+pub(crate) enum Flow<T> {
+    /// The next thing.
+    Next(T),
+    /// There was nothing more in the cache.
+    CaughtUp,
+}
+
+/// What is told to whoever runs the pipeline.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Something happened.
+    Event(Event),
+    /// A stage has failed.
+    Failed(Error),
+}
+
+/// Told every new head and able to ask for changes, until the heads end or it is stopped.
+pub(crate) type Maintain<'a> = dyn Fn(&Receiver<Arc<Head>>, &Asker, &Stop) + Sync + 'a;
+
+/// Runs the stages of one ingest.
+#[derive(Clone, Copy)]
+pub(crate) struct Driver<'a> {
+    pub(crate) parts: &'a IngestParts,
+    pub(crate) pool: &'a rayon::ThreadPool,
+    pub(crate) replicas: &'a [ReplicaSpec],
+    /// How often to look for more, and until when; without it until there is nothing more.
+    pub(crate) poll: Option<(&'a Stop, Duration)>,
+    pub(crate) figures: &'a Figures,
+    /// What keeps the target in shape.
+    pub(crate) maintain: &'a Maintain<'a>,
+}
+
+/// What stops the threads, apart from an end of a queue.
+#[derive(Debug, Default)]
+struct Stops {
+    /// Stops the stages, when what they hand on will not be committed.
+    halt: Stop,
+    /// Stops what runs beside them.
+    beside: Stop,
+}
+
+impl Driver<'_> {
+    /// Runs until there is nothing more, or a stage fails.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of a stage; failures of replicas are events.
+    pub(crate) fn run(&self, stages: Stages, watch: &mut dyn FnMut(Event)) -> Result<(), Error> {
+        let stops = Stops::default();
+        let mut first = None;
+        scope(|scope| {
+            let (tell, told) = bounded(EVENTS_WAITING);
+            if let Err(error) = self.start(scope, stages, &stops, &tell) {
+                stops.halt.stop();
+                stops.beside.stop();
+                first = Some(error);
+            }
+            drop(tell);
+            for told in told {
+                match told {
+                    Told::Event(event) => watch(event),
+                    Told::Failed(error) => {
+                        stops.beside.stop();
+                        first.get_or_insert(error);
+                    }
+                }
+            }
+        });
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Starts a thread for each stage. Each owns its ends of the queues, so that they close wherever
+    /// it ends.
+    fn start<'scope>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        stages: Stages,
+        stops: &'scope Stops,
+        tell: &Sender<Told>,
+    ) -> Result<(), Error>
+    where
+        Self: 'scope,
+    {
+        let Driver {
+            parts,
+            pool,
+            figures,
+            poll,
+            ..
+        } = self;
+        let Stages {
+            cutter,
+            mover,
+            commits,
+            acknowledger,
+            read,
+            position,
+        } = stages;
+        let halt = &stops.halt;
+        let shared = Shared {
+            parts,
+            pool,
+            figures,
+            halt,
+        };
+        let (to_cut, for_cut) = bounded(READ_AHEAD);
+        let (to_move, for_move) = bounded(PARTS_WAITING);
+        let (to_seal, for_seal) = bounded(0);
+        let (to_commit, for_commit) = bounded(PARTS_WAITING);
+        let (to_acknowledge, for_acknowledge) = bounded(ACKNOWLEDGES_WAITING);
+
+        let IngestParts {
+            cache,
+            group,
+            stream,
+            ..
+        } = parts;
+        let (cache, group, stream) = (Arc::clone(cache), group.clone(), stream.clone());
+        let reading = Reading {
+            reader: StreamReader::new(cache, group, stream, position),
+            read,
+            poll,
+            halt,
+            figures,
+        };
+        let told = tell.clone();
+        spawn(scope, "reader", move || reading.run(&to_cut, &told))?;
+        let room = Room::new(parts.memory / PART_SHARE);
+        spawn_telling(scope, "cutter", tell, move || {
+            shared.cut(cutter, &room, &for_cut, &to_move)
+        })?;
+        spawn_telling(scope, "mover", tell, move || {
+            shared.move_parts(&mover, &for_move, &to_seal, &to_commit)
+        })?;
+        for number in 0..SEALERS {
+            let input = Receiver::clone(&for_seal);
+            spawn(scope, "sealer", move || shared.seal(number, &input))?;
+        }
+        drop(for_seal);
+        spawn_telling(scope, "acknowledger", tell, move || {
+            let ended = acknowledge(acknowledger, &for_acknowledge, figures);
+            ended.inspect_err(|_| halt.stop())
+        })?;
+        let (heads, asks) = self.start_beside(scope, stops, tell)?;
+        let committing = Committing {
+            parts,
+            figures,
+            halt,
+            beside: &stops.beside,
+            stop: poll.map(|(stop, _)| stop),
+            commits,
+            queue: for_commit,
+            asks,
+            acknowledge: to_acknowledge,
+            heads,
+            tell: tell.clone(),
+            first: None,
+            since: instant(),
+        };
+        spawn(scope, "committer", move || committing.run())
+    }
+
+    /// Starts what runs beside the stages; gives where it hears of heads and asks for changes.
+    fn start_beside<'scope>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        stops: &'scope Stops,
+        tell: &Sender<Told>,
+    ) -> Result<(Vec<Newest<Arc<Head>>>, Receiver<Ask>), Error>
+    where
+        Self: 'scope,
+    {
+        let stop = &stops.beside;
+        let following = Following {
+            parts: self.parts,
+            replicas: self.replicas,
+            pool: self.pool,
+            stop,
+        };
+        let (replicas, for_replicas) = newest();
+        let told = tell.clone();
+        spawn(scope, "replicas", move || {
+            following.run(&for_replicas, &told);
+        })?;
+        let (upkeep, for_upkeep) = newest();
+        let (asker, asks) = asking();
+        let maintain = self.maintain;
+        spawn(scope, "upkeep", move || maintain(&for_upkeep, &asker, stop))?;
+        Ok((vec![replicas, upkeep], asks))
+    }
+}
+
+/// The acknowledger's loop. Of what waits only the newest counts.
+fn acknowledge(
+    mut acknowledger: Acknowledger,
+    input: &Receiver<Position>,
+    figures: &Figures,
+) -> Result<(), End> {
+    while let Ok(mut position) = input.recv() {
+        while let Ok(newer) = input.try_recv() {
+            position = newer;
+        }
+        figures.waiting(Stage::Acknowledge, input.len());
+        let work = || acknowledger.acknowledge(&position);
+        figures.busy(Stage::Acknowledge, 0, work)?;
+    }
+    Ok(())
+}
+
+fn spawn_telling<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    tell: &Sender<Told>,
+    work: impl FnOnce() -> Result<(), End> + Send + 'scope,
+) -> Result<(), Error> {
+    let tell = tell.clone();
+    spawn(scope, name, move || tell_end(work(), &tell))
+}
+
+fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() + Send + 'scope,
+) -> Result<(), Error> {
+    let started = Builder::new()
+        .name(name.to_owned())
+        .spawn_scoped(scope, work);
+    let failed = |error| Error::invalid(format!("threads cannot be started: {error}"));
+    started.map(drop).map_err(failed)
+}

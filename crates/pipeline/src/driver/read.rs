@@ -1,0 +1,77 @@
+//! The reader's loop: segments in order, their indexes only.
+
+use std::time::Duration;
+
+use afterimage_cache::{Segment, StreamReader};
+use crossbeam_channel::Sender;
+
+use super::{Flow, Told};
+use crate::{
+    figures::{Figures, Stage},
+    stages::ReadMark,
+    stop::Stop,
+};
+
+/// Idle polls after which the cache is listed again to look for a gap.
+const POLLS_PER_LISTING: u32 = 64;
+
+/// Reads one stream.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    pub(super) reader: StreamReader,
+    pub(super) read: ReadMark,
+    /// How often to look for more, and until when; without it the end is the first time that there
+    /// is nothing more.
+    pub(super) poll: Option<(&'a Stop, Duration)>,
+    pub(super) halt: &'a Stop,
+    pub(super) figures: &'a Figures,
+}
+
+impl Reading<'_> {
+    /// Ends when caught up, or with `poll` when stopped, or when nobody listens.
+    pub(super) fn run(mut self, output: &Sender<Flow<Box<Segment>>>, tell: &Sender<Told>) {
+        let mut idle: u32 = 0;
+        let is_stopped = |poll: &Option<(&Stop, Duration)>| {
+            let stopped = poll.is_some_and(|(stop, _)| stop.is_stopped());
+            stopped || self.halt.is_stopped()
+        };
+        while !is_stopped(&self.poll) {
+            let looked = self.figures.busy(Stage::Read, 0, || {
+                let next = self.reader.next_segment()?;
+                if next.is_none() && idle.is_multiple_of(POLLS_PER_LISTING) {
+                    self.reader.check_no_gap()?;
+                }
+                Ok::<_, afterimage_cache::CacheError>(next)
+            });
+            let next = match looked {
+                Ok(Some(segment)) => {
+                    idle = 0;
+                    self.read.set(segment.end().segment);
+                    Flow::Next(Box::new(segment))
+                }
+                Ok(None) => {
+                    idle += 1;
+                    if idle > 1 {
+                        let stopped = self
+                            .poll
+                            .is_none_or(|(stop, every)| stop.wait_with(self.halt, every));
+                        if stopped {
+                            return;
+                        }
+                        continue;
+                    }
+                    Flow::CaughtUp
+                }
+                Err(error) => {
+                    let _nobody = tell.send(Told::Failed(error.into()));
+                    return;
+                }
+            };
+            let ends = matches!(next, Flow::CaughtUp) && self.poll.is_none();
+            if output.send(next).is_err() || ends {
+                return;
+            }
+            self.figures.waiting(Stage::Cut, output.len());
+        }
+    }
+}

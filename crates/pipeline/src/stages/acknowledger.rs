@@ -1,0 +1,76 @@
+//! Deleting segments that committed points cover.
+
+use afterimage_cache::{acknowledge, segment_key, segment_number, stream_prefix};
+use afterimage_changelog::Position;
+
+use crate::{error::Error, ingest::IngestParts};
+
+/// Deletes the segments before positions that are committed.
+#[derive(Debug)]
+pub(crate) struct Acknowledger {
+    parts: IngestParts,
+    /// The lowest segment that may still be in the cache.
+    oldest: u64,
+}
+
+impl Acknowledger {
+    /// Deletes what an earlier worker had covered, up to `position`, but not deleted.
+    ///
+    /// # Errors
+    ///
+    /// The cache failed.
+    pub(crate) fn open(
+        parts: IngestParts,
+        position: Option<&Position>,
+    ) -> Result<Acknowledger, Error> {
+        let mut acknowledger = Acknowledger { parts, oldest: 0 };
+        if let Some(position) = position {
+            acknowledger.sweep(position)?;
+        }
+        Ok(acknowledger)
+    }
+
+    /// Deletes the segments before a position that is committed.
+    ///
+    /// # Errors
+    ///
+    /// The cache failed; what is left is deleted by the next open.
+    pub(crate) fn acknowledge(&mut self, position: &Position) -> Result<(), Error> {
+        let IngestParts {
+            cache,
+            group,
+            stream,
+            ..
+        } = &self.parts;
+        acknowledge(cache.as_ref(), group, stream, self.oldest, position)?;
+        self.oldest = position.segment;
+        Ok(())
+    }
+
+    fn sweep(&mut self, position: &Position) -> Result<(), Error> {
+        let IngestParts {
+            cache,
+            group,
+            stream,
+            ..
+        } = &self.parts;
+        let prefix = stream_prefix(group, stream);
+        let mut after = None;
+        loop {
+            let listed = cache.list(&prefix, after.as_ref(), 1)?;
+            let Some(entry) = listed.into_iter().next() else {
+                break;
+            };
+            match segment_number(&entry.key) {
+                Some(number) if number < position.segment => {
+                    cache.delete(&segment_key(group, stream, number))?;
+                }
+                Some(_) => break,
+                None => {}
+            }
+            after = Some(entry.key);
+        }
+        self.oldest = position.segment;
+        Ok(())
+    }
+}
