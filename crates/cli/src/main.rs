@@ -5,6 +5,7 @@ mod demo;
 mod failure;
 mod import;
 mod inspect;
+mod live;
 mod manual;
 mod output;
 mod pin;

@@ -67,3 +67,26 @@ pub(crate) fn follow<T: Send>(
         outcome
     })
 }
+
+/// Does `work` while a spinner says what `line` gives, again and again.
+pub(crate) fn keep_saying<T>(
+    spinner: &ProgressBar,
+    line: impl Fn() -> String + Send,
+    work: impl FnOnce() -> T,
+) -> T {
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        if !spinner.is_hidden() {
+            scope.spawn(move || {
+                let every = Duration::from_millis(250);
+                while wait.recv_timeout(every) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    spinner.set_message(line());
+                }
+            });
+        }
+        let outcome = work();
+        drop(done);
+        spinner.finish_and_clear();
+        outcome
+    })
+}

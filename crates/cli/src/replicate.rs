@@ -1,17 +1,18 @@
 //! `afterimage replicate`.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use afterimage::{
-    Event, Name, Outcome, Pipeline, PointReport, ReplicaSpec, Upkeep, open_existing_store,
-    open_store,
+    Event, Figures, Name, Outcome, Pipeline, PointReport, ReplicaSpec, Snapshot, Stage, Upkeep,
+    open_existing_store, open_store,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     args::Replicate,
     failure::Failure,
-    output::{Output, rate, size, time},
+    live,
+    output::{Output, size, time},
     progress,
     signals::stop_on_signal,
 };
@@ -87,27 +88,30 @@ pub(crate) fn run(arguments: &Replicate, output: &mut Output) -> Result<(), Fail
     }
     let pipeline = builder.build()?;
     let spinner = progress::spinner("replicating", output.is_json());
+    let figures = Arc::clone(pipeline.figures());
+    let stop = (!once).then(stop_on_signal).transpose()?;
     let mut told = Ok(());
     let watch = &mut |event: Event| {
-        let tell = spinner.suspend(|| tell(output, &event, *once));
+        let tell = spinner.suspend(|| tell(output, &event, &figures, *once));
         if told.is_ok() {
             told = tell;
         }
     };
-    let outcome = if *once {
-        pipeline.run_once(watch)
-    } else {
-        pipeline.run(&stop_on_signal()?, watch)
-    };
-    spinner.finish_and_clear();
+    let line = || live::lines(&figures.snapshot());
+    let outcome = progress::keep_saying(&spinner, line, || match &stop {
+        None => pipeline.run_once(watch),
+        Some(stop) => pipeline.run(stop, watch),
+    });
     let outcome = outcome?;
     told?;
     summary(output, group, outcome)
 }
 
-fn tell(output: &mut Output, event: &Event, once: bool) -> Result<(), Failure> {
+fn tell(output: &mut Output, event: &Event, figures: &Figures, once: bool) -> Result<(), Failure> {
     match event {
-        Event::Point { report, elapsed } => point(output, report, *elapsed),
+        Event::Point { report, elapsed } if output.is_json() => {
+            output.value(&point(report, *elapsed, &figures.snapshot()))
+        }
         Event::Replica(report) => {
             let written = report.applied.written_bytes;
             output.value(&json!({"event": "replica", "disk": report.disk.as_str(),
@@ -143,40 +147,37 @@ fn tell(output: &mut Output, event: &Event, once: bool) -> Result<(), Failure> {
     }
 }
 
-fn point(output: &mut Output, report: &PointReport, elapsed: Duration) -> Result<(), Failure> {
-    let PointReport {
-        id,
-        kind,
-        name,
-        records,
-        source_bytes,
-        changed_bytes,
-        stored_bytes,
-        ..
-    } = report;
-    output.value(&json!({
+/// One line an interval.
+fn point(report: &PointReport, elapsed: Duration, now: &Snapshot) -> Value {
+    let busy = now.stages.iter().map(|at| (at.stage.word(), at.busy));
+    let waiting = now.stages.iter().map(|at| (at.stage.word(), at.waiting));
+    json!({
         "event": "point",
-        "id": id,
-        "kind": kind.word(),
-        "name": name,
+        "id": report.id,
+        "kind": report.kind.word(),
+        "name": report.name,
         "time": time(report.time),
-        "records": records,
-        "source_bytes": source_bytes,
-        "changed_bytes": changed_bytes,
-        "stored_bytes": stored_bytes,
+        "manifest": report.manifest,
+        "records": report.records,
+        "source_bytes": report.source_bytes,
+        "changed_bytes": report.changed_bytes,
+        "stored_bytes": report.stored_bytes,
         "fetched_bytes": report.fetched_bytes,
         "passed_frames": report.passed_frames,
         "repacked_frames": report.repacked_frames,
         "layers": report.layers,
         "seconds": elapsed.as_secs_f64(),
-    }))?;
-    output.note(&format!(
-        "point {id} {name}: {} written at the source, {} changed, {} stored, {}",
-        size(*source_bytes),
-        size(*changed_bytes),
-        size(*stored_bytes),
-        rate(*source_bytes, elapsed.as_secs_f64())
-    ))
+        "rpo_seconds": now.rpo.map(|rpo| rpo.as_secs_f64()),
+        "source_bytes_per_second": now.read_bytes_per_second,
+        "fetched_bytes_per_second": now.fetched_bytes_per_second,
+        "stored_bytes_per_second": now.stored_bytes_per_second,
+        "churn_bytes_per_second": now.churn_bytes_per_second,
+        "coalescing_ratio": now.coalescing_ratio,
+        "compression_ratio": now.compression_ratio,
+        "busy": busy.collect::<BTreeMap<_, _>>(),
+        "waiting": waiting.collect::<BTreeMap<_, _>>(),
+        "bottleneck": now.bottleneck.map(Stage::word),
+    })
 }
 
 fn summary(output: &mut Output, group: &Name, outcome: Outcome) -> Result<(), Failure> {

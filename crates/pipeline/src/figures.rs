@@ -217,24 +217,26 @@ impl Figures {
         counter!(name, "group" => self.group.clone()).increment(by);
     }
 
-    /// What it looks like now. Rates and shares are over what passed since a look of at most five
-    /// seconds ago, or since the start.
+    /// What it looks like now. Rates and shares are of the time since a look of about five seconds
+    /// ago, since the last one where that is longer ago, or since the start.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        let (sums, newest) = {
+            let state = self.state();
+            (state.sums, state.newest)
+        };
         let sample = Sample {
             at: instant(),
-            sums: self.state().sums,
-            newest: self.state().newest,
+            sums,
+            newest,
             busy: Stage::ALL.map(|stage| {
                 let workers = self.stage(stage).workers.iter();
                 workers.map(|worker| worker.total(self.origin)).sum()
             }),
         };
         let waiting = Stage::ALL.map(|stage| self.stage(stage).waiting.load(Ordering::Relaxed));
-        let mut state = self.state();
-        let start = Sample::start(self.origin);
-        let before = snapshot::look_back(&mut state.samples, sample.clone()).unwrap_or(start);
-        drop(state);
+        let before = snapshot::look_back(&mut self.state().samples, sample.clone());
+        let before = before.unwrap_or_else(|| Sample::start(self.origin));
         Snapshot::between(&before, &sample, waiting, (self.clock)())
     }
 }

@@ -40,6 +40,8 @@ pub struct PointReport {
     pub fetched_bytes: u64,
     /// Layers written.
     pub layers: u64,
+    /// The manifest that committed it, maybe with others.
+    pub manifest: u64,
 }
 
 /// What an ingest works with.

@@ -21,6 +21,8 @@ mod follow;
 mod newest;
 mod read;
 mod room;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::Arc,

@@ -11,8 +11,8 @@ use super::{SEALERS, Stage};
 
 /// How far back rates and shares look.
 const WINDOW: Duration = Duration::from_secs(5);
-/// Looks that are remembered.
-const SAMPLES_MAX: usize = 64;
+/// Looks closer together than this are not remembered.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Sums since the pipeline was built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,14 +96,17 @@ impl Sample {
     }
 }
 
-/// Remembers a look; gives the oldest one of the window.
+/// Remembers a look; gives the one to compare it with, which is of about a window ago, or the last
+/// one where nobody looked for longer.
 pub(super) fn look_back(samples: &mut VecDeque<Sample>, sample: Sample) -> Option<Sample> {
-    let is_old = |old: &Sample| sample.at.duration_since(old.at) > WINDOW;
-    while samples.front().is_some_and(is_old) || samples.len() >= SAMPLES_MAX {
+    let age = |old: &Sample| sample.at.saturating_duration_since(old.at);
+    while samples.len() > 1 && samples.front().is_some_and(|old| age(old) > WINDOW) {
         samples.pop_front();
     }
     let before = samples.front().cloned();
-    samples.push_back(sample);
+    if samples.back().is_none_or(|last| age(last) >= LOOK_EVERY) {
+        samples.push_back(sample);
+    }
     before
 }
 
@@ -114,9 +117,10 @@ impl Snapshot {
         waiting: [usize; Stage::ALL.len()],
         time: Timestamp,
     ) -> Snapshot {
-        let window = now.at.duration_since(before.at).as_secs_f64();
+        let window = now.at.saturating_duration_since(before.at).as_secs_f64();
         let (old, sums) = (&before.sums, now.sums);
-        let per_second = |now: u64, before: u64| ratio(now - before, window).unwrap_or(0.0);
+        let per_second =
+            |now: u64, before: u64| ratio(now.saturating_sub(before), window).unwrap_or(0.0);
         let stages = Stage::ALL.into_iter().zip(waiting);
         let busy = now.busy.iter().zip(before.busy);
         let stages: Vec<StageSnapshot> = stages
@@ -149,7 +153,10 @@ impl Snapshot {
             read_bytes_per_second: per_second(sums.read_bytes, old.read_bytes),
             fetched_bytes_per_second: per_second(sums.fetched_bytes, old.fetched_bytes),
             stored_bytes_per_second: per_second(sums.stored_bytes, old.stored_bytes),
-            churn_bytes_per_second: ratio(sums.source_bytes - old.source_bytes, source_time),
+            churn_bytes_per_second: ratio(
+                sums.source_bytes.saturating_sub(old.source_bytes),
+                source_time,
+            ),
             coalescing_ratio: ratio(sums.source_bytes, float(sums.changed_bytes)),
             compression_ratio: ratio(sums.changed_bytes, float(sums.stored_bytes)),
             rpo: now
@@ -170,4 +177,58 @@ fn ratio(above: u64, below: f64) -> Option<f64> {
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn float(value: u64) -> f64 {
     value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(at: Instant, seconds: u64, busy_millis: [u64; 6]) -> Sample {
+        Sample {
+            at: at + Duration::from_secs(seconds),
+            sums: Sums {
+                read_bytes: 1000 * seconds,
+                source_bytes: 600 * seconds,
+                changed_bytes: 300 * seconds,
+                stored_bytes: 100 * seconds,
+                ..Sums::default()
+            },
+            newest: Some(Timestamp(20_000_000 * seconds)),
+            busy: busy_millis.map(Duration::from_millis),
+        }
+    }
+
+    #[test]
+    fn rates_are_of_the_window_and_ratios_of_everything() {
+        let origin = crate::clock::instant();
+        let before = sample(origin, 2, [0; 6]);
+        let now = sample(origin, 4, [0, 100, 1900, 2000, 10, 0]);
+        let seen = Snapshot::between(&before, &now, [0, 1, 2, 3, 4, 5], Timestamp(81_000_000));
+        assert!((seen.read_bytes_per_second - 1000.0).abs() < 1e-9);
+        assert_eq!(seen.churn_bytes_per_second, Some(30.0));
+        assert_eq!(seen.coalescing_ratio, Some(2.0));
+        assert_eq!(seen.compression_ratio, Some(3.0));
+        assert_eq!(seen.rpo, Some(Duration::from_secs(1)));
+        // Four threads seal, so two seconds of theirs in two seconds are a quarter.
+        let busy: Vec<f64> = seen.stages.iter().map(|stage| stage.busy).collect();
+        assert_eq!(busy, [0.0, 0.05, 0.95, 0.25, 0.005, 0.0]);
+        assert_eq!(seen.bottleneck, Some(Stage::Move));
+        assert_eq!(seen.stages[3].waiting, 3);
+    }
+
+    #[test]
+    fn a_look_is_compared_with_one_of_a_window_ago() {
+        let origin = crate::clock::instant();
+        let mut samples = VecDeque::new();
+        let mut look = |seconds| {
+            let before = look_back(&mut samples, sample(origin, seconds, [0; 6]));
+            before.map(|before| before.at.duration_since(origin).as_secs())
+        };
+        assert_eq!(look(1), None);
+        assert_eq!(look(2), Some(1));
+        assert_eq!(look(6), Some(1));
+        assert_eq!(look(8), Some(6));
+        assert_eq!(look(60), Some(8));
+        assert_eq!(look(61), Some(60));
+    }
 }

@@ -173,6 +173,7 @@ impl Commits {
             ..Change::default()
         };
         self.change(change)?;
+        let manifest = self.committer.head().manifest.number;
         let points = &self.committer.head().manifest.points;
         let new = points.len() - self.ready.len();
         let new = points.get(new..).unwrap_or_default();
@@ -193,6 +194,7 @@ impl Commits {
                     repacked_frames: written.repacked_frames,
                     fetched_bytes: written.fetched_bytes,
                     layers: count(written.layers.len()),
+                    manifest,
                 }
             })
             .collect();

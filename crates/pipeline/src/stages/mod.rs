@@ -28,6 +28,8 @@ mod cutter;
 mod mover;
 mod open;
 mod part;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub(crate) use acknowledger::Acknowledger;
 pub(crate) use commits::{Commits, Committed, ReadMark};

@@ -9,9 +9,10 @@
 //! | `fencing` | two workers, paused workers, gaps, outcomes in doubt |
 //! | `invariants` | random histories against plain arrays |
 //! | `upkeep` | pruning, compaction and collection, cut anywhere and beside readers |
+//! | `threads` | the pipeline with its threads: steps that overlap, cut and failing anywhere |
 //! | `mutants` | the chain with one rule broken at a time, each caught by one of the sweeps |
 //!
-//! Everything runs in a loop on one thread, so a run repeats exactly. `AFTERIMAGE_SWEEP=long` raises
+//! All but `threads` runs in a loop on one thread, so a run repeats exactly. `AFTERIMAGE_SWEEP=long` raises
 //! the limits of what is sampled.
 
 #[cfg(test)]
@@ -28,5 +29,7 @@ mod invariants;
 mod mutants;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod threads;
 #[cfg(test)]
 mod upkeep;

@@ -14,10 +14,11 @@ use std::sync::{
 use crate::{
     crash_sweep, fault_sweep, fencing,
     support::{Found, Wraps, on_one_thread},
+    threads,
 };
 
 /// How many mutants there are.
-const MUTANTS: usize = 20;
+const MUTANTS: usize = 22;
 /// Those that were caught so far.
 static KILLED: AtomicUsize = AtomicUsize::new(0);
 /// Keeps a report in one piece.
@@ -30,6 +31,7 @@ enum Sweep {
     Faults,
     TwoWorkers,
     Paused,
+    Threads,
 }
 
 static TWO_WORKERS: LazyLock<Found> = LazyLock::new(|| Sweep::TwoWorkers.run(Wraps::NONE));
@@ -41,6 +43,7 @@ impl Sweep {
             Sweep::Crashes => crash_sweep::sweep_mutant(wraps),
             Sweep::Faults => fault_sweep::sweep_mutant(wraps),
             Sweep::TwoWorkers => on_one_thread(|| fencing::two_workers(wraps)),
+            Sweep::Threads => threads::sweep(wraps, true),
             Sweep::Paused => on_one_thread(|| fencing::paused_past_collection(wraps)),
         }
     }
@@ -51,6 +54,7 @@ impl Sweep {
             Sweep::Faults => &fault_sweep::WITHOUT_MUTANT,
             Sweep::TwoWorkers => &TWO_WORKERS,
             Sweep::Paused => &PAUSED,
+            Sweep::Threads => &threads::WITHOUT_MUTANT,
         }
     }
 }

@@ -69,6 +69,19 @@ fn a_manifest_before_its_layers_is_noticed() {
     );
 }
 
+#[test]
+fn a_manifest_before_its_layers_is_noticed_where_steps_overlap() {
+    let target = |target, _| hooked(target, ManifestFirst::default());
+    killed(
+        "manifest before layers, overlapping",
+        Sweep::Threads,
+        Wraps {
+            target,
+            ..Wraps::NONE
+        },
+    );
+}
+
 /// Segments are deleted before the manifest that covers them is created.
 #[derive(Debug)]
 struct AcknowledgeFirst(Arc<dyn Store>);
@@ -92,6 +105,19 @@ fn an_acknowledge_before_the_manifest_is_noticed() {
     killed(
         "acknowledge before manifest",
         Sweep::Crashes,
+        Wraps {
+            target,
+            ..Wraps::NONE
+        },
+    );
+}
+
+#[test]
+fn an_acknowledge_before_the_manifest_is_noticed_where_steps_overlap() {
+    let target = |target, cache| hooked(target, AcknowledgeFirst(cache));
+    killed(
+        "acknowledge before manifest, overlapping",
+        Sweep::Threads,
         Wraps {
             target,
             ..Wraps::NONE

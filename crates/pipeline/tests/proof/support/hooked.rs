@@ -19,6 +19,15 @@ pub(crate) trait Hooks: Debug + Send + Sync {
         store.read(key)
     }
 
+    fn read_range(
+        &self,
+        store: &dyn Store,
+        key: &Key,
+        range: Range<u64>,
+    ) -> Result<Bytes, StoreError> {
+        store.read_range(key, range)
+    }
+
     fn hides(&self, _prefix: &Key) -> bool {
         false
     }
@@ -62,7 +71,7 @@ impl<H: Hooks> Store for Hooked<H> {
     }
 
     fn read_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.store.read_range(key, range)
+        self.hooks.read_range(self.store.as_ref(), key, range)
     }
 
     fn read_tail(&self, key: &Key, bytes_max: u64) -> Result<Tail, StoreError> {

@@ -184,6 +184,11 @@ impl Service {
         Ok(true)
     }
 
+    /// Points that it found or made.
+    pub(crate) fn points(&self) -> usize {
+        self.ingest.head().manifest.points.len()
+    }
+
     pub(crate) fn epoch(&self) -> u64 {
         self.ingest.head().manifest.epoch.0
     }

@@ -1,0 +1,109 @@
+//! What runs beside the stages: it hears of heads and asks for changes.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
+use std::sync::{Arc, Mutex};
+
+use afterimage_changelog::ObjectId;
+use afterimage_recovery::{Change, Replacement, load_head};
+
+use super::{Asker, Driver, Maintain};
+use crate::{
+    Event,
+    error::{Error, ErrorKind},
+    figures::Figures,
+    stages::{open, tests::parts},
+};
+
+/// Runs a pipeline over some intervals with something beside it; gives how many points were made.
+fn run(intervals: u8, maintain: &Maintain<'_>) -> (crate::IngestParts, Result<u64, Error>) {
+    let parts = parts(intervals);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let figures = Figures::new(&parts.group, Arc::clone(&parts.clock));
+    let driver = Driver {
+        parts: &parts,
+        pool: &pool.unwrap(),
+        replicas: &[],
+        poll: None,
+        figures: &figures,
+        maintain,
+    };
+    let mut points = 0;
+    let ran = driver.run(open(&parts).unwrap(), &mut |event| {
+        points += u64::from(matches!(event, Event::Point { .. }));
+    });
+    (parts, ran.map(|()| points))
+}
+
+fn keep(policy: &str) -> Change {
+    Change {
+        keep: Some(policy.to_owned()),
+        ..Change::default()
+    }
+}
+
+/// A change that was decided on layers which are not there.
+fn stale() -> Change {
+    Change {
+        replace: vec![Replacement {
+            layers: vec![ObjectId([9; 16])],
+            with: Vec::new(),
+        }],
+        ..Change::default()
+    }
+}
+
+#[test]
+fn changes_that_are_asked_for_are_committed_between_points() {
+    let heads_seen = Mutex::new(0);
+    let (parts, ran) = run(20, &|heads, asker: &Asker, _| {
+        for (number, head) in heads.iter().enumerate() {
+            let changed = asker.commit(keep(&format!("{number}d:all"))).unwrap();
+            assert!(changed.manifest.number > head.manifest.number);
+            assert!(changed.manifest.points.len() >= head.manifest.points.len());
+            *heads_seen.lock().unwrap() += 1;
+            // The change makes a head too; what is of interest are those with points.
+            if changed.manifest.points.len() == 20 {
+                break;
+            }
+        }
+    });
+    assert_eq!(ran.unwrap(), 20);
+    assert!(*heads_seen.lock().unwrap() >= 1);
+    let head = load_head(parts.target.as_ref(), &parts.group)
+        .unwrap()
+        .unwrap();
+    assert_eq!(head.manifest.points.len(), 20);
+    assert!(
+        head.manifest.keep.ends_with("d:all"),
+        "{}",
+        head.manifest.keep
+    );
+}
+
+#[test]
+fn a_stale_change_is_refused_and_the_points_go_on() {
+    let refusals = Mutex::new(Vec::new());
+    let (_, ran) = run(20, &|heads, asker: &Asker, _| {
+        if heads.recv().is_ok() {
+            let refused = asker.commit(stale()).unwrap_err();
+            refusals.lock().unwrap().push(refused.kind());
+        }
+    });
+    assert_eq!(ran.unwrap(), 20);
+    assert_eq!(*refusals.lock().unwrap(), [ErrorKind::Invalid]);
+}
+
+#[test]
+fn the_last_head_can_still_be_changed() {
+    let (parts, ran) = run(3, &|heads, asker: &Asker, _| {
+        let last = heads.iter().last().unwrap();
+        assert_eq!(last.manifest.points.len(), 3);
+        asker.commit(keep("1d:all")).unwrap();
+    });
+    assert_eq!(ran.unwrap(), 3);
+    let head = load_head(parts.target.as_ref(), &parts.group)
+        .unwrap()
+        .unwrap();
+    assert_eq!(head.manifest.keep, "1d:all");
+}
