@@ -117,6 +117,7 @@ fn the_limits_are_those_of_the_code() {
         ("payload of a frame", limits::FRAME_BYTES_MAX.into()),
         ("segment or layer", limits::OBJECT_BYTES_MAX),
         ("frames in an object", limits::FRAMES_MAX.into()),
+        ("frames of an index", limits::INDEX_FRAMES_MAX.into()),
         ("rows in an object", limits::ROWS_MAX),
         ("markers in a segment", limits::MARKERS_MAX.into()),
         ("header", limits::HEADER_BYTES_MAX.into()),
