@@ -100,6 +100,9 @@ pub(crate) struct Driver<'a> {
     pub(crate) maintain: &'a Maintain<'a>,
 }
 
+/// Where those beside the stages hear of heads.
+type Heads = Vec<Newest<Arc<Head>>>;
+
 /// What stops the threads, apart from an end of a queue.
 #[derive(Debug, Default)]
 struct Stops {
@@ -236,7 +239,7 @@ impl Driver<'_> {
         scope: &'scope Scope<'scope, '_>,
         stops: &'scope Stops,
         tell: &Sender<Told>,
-    ) -> Result<(Vec<Newest<Arc<Head>>>, Receiver<Ask>), Error>
+    ) -> Result<(Heads, Receiver<Ask>), Error>
     where
         Self: 'scope,
     {

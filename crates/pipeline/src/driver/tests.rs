@@ -1,7 +1,5 @@
 //! What runs beside the stages: it hears of heads and asks for changes.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
-
 use std::sync::{Arc, Mutex};
 
 use afterimage_changelog::ObjectId;

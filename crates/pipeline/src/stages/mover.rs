@@ -27,10 +27,6 @@ impl Mover {
     /// # Errors
     ///
     /// A store failed or a frame is damaged; nothing is left under a name that counts.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the memory of a part is given back once it is moved"
-    )]
     pub(crate) fn move_part(&self, part: Part) -> Result<Moved, Error> {
         let IngestParts {
             group,

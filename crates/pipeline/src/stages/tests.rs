@@ -1,7 +1,5 @@
 //! The stages in a loop.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
-
 use std::sync::Arc;
 
 use afterimage_cache::{SegmentLimits, StreamReader, StreamWriter, WriterOptions};
@@ -41,6 +39,7 @@ pub(crate) fn parts(intervals: u8) -> IngestParts {
         nonces,
         clock: Arc::new(|| Timestamp(300_000_000)),
         memory: 64 << 20,
+        rewind: false,
     }
 }
 
