@@ -85,7 +85,6 @@ pub trait Disk: Debug + Send + Sync {
     }
 }
 
-/// Whether `len` bytes at `offset` are all on a disk of `size` bytes.
 /// What a disk was when somebody knew its content. Where it is the same later, nobody else has
 /// written it; where it differs, somebody may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,11 +96,17 @@ pub struct Stamp {
     pub content: u64,
 }
 
+/// Whether `len` bytes at `offset` are all on a disk of `size` bytes.
 pub(crate) fn fits(offset: u64, len: u64, size: u64) -> bool {
     offset.checked_add(len).is_some_and(|end| end <= size)
 }
 
 /// The length of `data` in the width of disks and objects.
 pub(crate) fn length(data: &[u8]) -> u64 {
-    u64::try_from(data.len()).expect("usize is at most 64 bits")
+    count(data.len())
+}
+
+/// A number of bytes in memory in the width of disks and objects.
+pub(crate) fn count(bytes: usize) -> u64 {
+    u64::try_from(bytes).expect("usize is at most 64 bits")
 }

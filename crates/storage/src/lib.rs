@@ -7,6 +7,7 @@ mod dir_syncs;
 mod disk;
 mod draft_disk;
 mod draft_file;
+mod early_writeback;
 mod error;
 mod file_disk;
 mod files;

@@ -2,8 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io,
-    num::NonZeroU64,
+    io::{self, IoSlice, Write},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::Path,
 };
@@ -12,8 +11,9 @@ use bytes::Bytes;
 use rustix::{fs::OFlags, io::Errno};
 
 use crate::{
-    disk::length,
+    disk::count,
     draft_file::{self, DraftFile},
+    early_writeback::Appended,
     files::{Contents, Draft, Files, Listed},
     mapped,
     part::Part,
@@ -41,8 +41,7 @@ impl Files for OsFiles {
     fn draft(&self, dir: &Path) -> io::Result<Box<dyn Draft>> {
         Ok(Box::new(OsDraft {
             file: DraftFile::create(dir)?,
-            written: 0,
-            started: 0,
+            appended: Appended::default(),
         }))
     }
 
@@ -94,42 +93,21 @@ impl Files for OsFiles {
     }
 }
 
-/// Bytes after which the system is asked to begin writing them to the disk.
-const WRITEBACK_BYTES: u64 = 8 << 20;
-
-/// A draft, and how far its bytes are on their way to the disk.
+/// A draft, written through the page cache; it takes no other memory.
 #[derive(Debug)]
 struct OsDraft {
     file: DraftFile,
-    written: u64,
-    started: u64,
-}
-
-impl OsDraft {
-    /// Has the disk busy while more is being written, instead of all at once at the sync. The advice
-    /// begins writing out what is dirty and drops what is clean; it promises nothing, and the sync
-    /// is what counts.
-    fn start_writeback(&mut self) {
-        let due = self.written - self.started;
-        if let Some(length) = NonZeroU64::new(due).filter(|_| due >= WRITEBACK_BYTES) {
-            let advice = rustix::fs::Advice::DontNeed;
-            let file = self.file.file();
-            // A system that does not take the advice writes it all at the sync.
-            let _not_taken = rustix::fs::fadvise(file, self.started, Some(length), advice);
-            self.started = self.written;
-        }
-    }
+    appended: Appended,
 }
 
 impl Draft for OsDraft {
     fn write(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
-        let mut file = self.file.file();
+        let file = self.file.file();
         vectored::write_all(pieces, |_, slices| {
-            io::Write::write_vectored(&mut file, slices)
-        })?;
-        self.written += pieces.iter().map(|piece| length(piece)).sum::<u64>();
-        self.start_writeback();
-        Ok(())
+            let written = append(file, slices)?;
+            self.appended.wrote(file, count(written));
+            Ok(written)
+        })
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -138,6 +116,15 @@ impl Draft for OsDraft {
 
     fn link(&mut self, path: &Path) -> io::Result<()> {
         self.file.link(path)
+    }
+}
+
+/// Appends what one step of writeback takes, as the disk is to be busy before all of it is copied.
+fn append(mut file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let step = usize::try_from(Appended::STEP_BYTES).unwrap_or(usize::MAX);
+    match (vectored::at_most(step, slices), slices.first()) {
+        ([], Some(large)) => file.write(large.get(..step).unwrap_or(large)),
+        (several, _) => file.write_vectored(several),
     }
 }
 
@@ -175,6 +162,7 @@ fn not_a_file() -> io::Error {
 )]
 mod tests {
     use super::*;
+    use crate::disk::length;
 
     #[test]
     fn a_symbolic_link_is_not_an_object() {

@@ -11,6 +11,7 @@ use rustix::fs::FallocateFlags;
 
 use crate::{
     disk::{fits, length},
+    early_writeback::Scattered,
     error::{DiskError, DiskErrorKind, DiskOperation},
     vectored,
 };
@@ -26,6 +27,7 @@ pub(crate) struct RawFile {
     /// Set by the first flush that fails. A later one may succeed without having written what the
     /// first lost, so there is no later one.
     flush_failed: AtomicBool,
+    written: Scattered,
 }
 
 impl RawFile {
@@ -34,6 +36,7 @@ impl RawFile {
             name,
             writable,
             flush_failed: AtomicBool::new(false),
+            written: Scattered::default(),
         }
     }
 
@@ -73,7 +76,9 @@ impl RawFile {
             [only] => file.write_at(only, offset + before),
             several => Ok(rustix::io::pwritev(file, several, offset + before)?),
         });
-        written.map_err(|error| self.failed(DiskOperation::Write, error).at(offset, len))
+        written.map_err(|error| self.failed(DiskOperation::Write, error).at(offset, len))?;
+        self.written.wrote(file, &(offset..offset + len));
+        Ok(())
     }
 
     /// Makes a hole; where the file cannot have one asks for zeroes, and writes them where that is
@@ -110,7 +115,9 @@ impl RawFile {
         file.sync_data().map_err(|error| {
             self.flush_failed.store(true, Ordering::Release);
             lost().with_source(error)
-        })
+        })?;
+        self.written.synced();
+        Ok(())
     }
 
     pub(crate) fn check_writable(&self, operation: DiskOperation) -> Result<(), DiskError> {

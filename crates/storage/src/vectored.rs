@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 
-use crate::disk::length;
+use crate::disk::{count, length};
 
 /// Pieces given to one call; systems take at most 1024.
 const PIECES_MAX: usize = 512;
@@ -17,14 +17,16 @@ pub(crate) fn write_all(
     for batch in pieces.chunks(PIECES_MAX) {
         let total: u64 = batch.iter().map(|piece| length(piece)).sum();
         let batch_end = done + total;
-        let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|piece| IoSlice::new(piece)).collect();
+        // A writer that is given empty slices only has nothing to write, which looks like a full disk.
+        let pieces = batch.iter().filter(|piece| !piece.is_empty());
+        let mut slices: Vec<IoSlice<'_>> = pieces.map(|piece| IoSlice::new(piece)).collect();
         let mut rest = slices.as_mut_slice();
         while done < batch_end {
             match write(done, rest) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     IoSlice::advance_slices(&mut rest, written);
-                    done += u64::try_from(written).expect("usize is at most 64 bits");
+                    done += count(written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -32,6 +34,22 @@ pub(crate) fn write_all(
         }
     }
     Ok(())
+}
+
+/// The first of the slices, as many as have together at most so many bytes; none where the first alone
+/// has more.
+pub(crate) fn at_most<'of, 'bytes>(
+    bytes_max: usize,
+    slices: &'of [IoSlice<'bytes>],
+) -> &'of [IoSlice<'bytes>] {
+    let mut left = bytes_max;
+    let fits = |slice: &&IoSlice<'_>| {
+        let rest = left.checked_sub(slice.len());
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    let fitting = slices.iter().take_while(fits).count();
+    slices.get(..fitting).unwrap_or(slices)
 }
 
 #[cfg(test)]
@@ -66,5 +84,17 @@ mod tests {
             .unwrap();
             prop_assert_eq!(written, pieces.concat());
         }
+    }
+
+    #[test]
+    fn slices_are_taken_up_to_a_number_of_bytes() {
+        let bytes = [0; 10];
+        let slices = [3, 0, 4, 0, 5].map(|length| IoSlice::new(&bytes[..length]));
+        let expected = [0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 4, 5, 5];
+        for (bytes_max, expected) in expected.into_iter().enumerate() {
+            let found = at_most(bytes_max, &slices);
+            assert_eq!(found.len(), expected, "at most {bytes_max} bytes");
+        }
+        assert!(at_most(10, &[]).is_empty());
     }
 }

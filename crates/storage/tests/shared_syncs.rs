@@ -39,9 +39,13 @@ impl History {
     }
 
     fn is_durable(&self, path: &Path) -> bool {
-        let synced = self.synced.get(path.parent().unwrap());
-        synced.is_some_and(|synced| synced > self.linked.get(path).unwrap())
+        let synced = self.synced.get(parent_of(path));
+        synced.is_some_and(|synced| Some(synced) > self.linked.get(path))
     }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().expect("objects are below the root")
 }
 
 /// Files that keep a history, and take their time for the sync of a directory.
@@ -59,13 +63,13 @@ impl Files for Watched {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.syncs.fetch_add(1, Ordering::Relaxed);
-        let begun = self.history.lock().unwrap().tick();
+        let begun = self.history.lock().expect("nobody panics with it").tick();
         // Whoever is able to link now does.
         for _ in 0..20 {
             thread::yield_now();
         }
         self.files.sync_dir(path)?;
-        let mut history = self.history.lock().unwrap();
+        let mut history = self.history.lock().expect("nobody panics with it");
         let synced = history.synced.entry(path.to_path_buf()).or_default();
         *synced = begun.max(*synced);
         Ok(())
@@ -112,7 +116,7 @@ impl Draft for WatchedDraft {
 
     fn link(&mut self, path: &Path) -> io::Result<()> {
         self.draft.link(path)?;
-        let mut history = self.history.lock().unwrap();
+        let mut history = self.history.lock().expect("nobody panics with it");
         let now = history.tick();
         history.linked.insert(path.to_path_buf(), now);
         Ok(())
@@ -141,7 +145,13 @@ fn no_create_is_reported_before_a_sync_that_began_after_its_link() {
                     let key = Key::new(&format!("g/{dir}/{writer}-{number}")).unwrap();
                     store.create(&key, &[Bytes::from_static(b"x")]).unwrap();
                     let path = Path::new(ROOT).join(key.as_str());
-                    assert!(history.lock().unwrap().is_durable(&path), "{key}");
+                    assert!(
+                        history
+                            .lock()
+                            .expect("nobody panics with it")
+                            .is_durable(&path),
+                        "{key}"
+                    );
                 }
             });
         }
