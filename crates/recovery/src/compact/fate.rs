@@ -23,7 +23,8 @@ pub(super) struct Needed {
     count: u32,
     /// Whether it is copied as it is.
     pub(super) passes: bool,
-    /// Whether its live bytes lie in it as they do on the disk, with little between them.
+    /// Whether its live bytes lie in it as they do on the disk, and little of other frames is between
+    /// them there.
     pub(super) is_ordered: bool,
 }
 
@@ -39,8 +40,8 @@ impl Fates {
     /// Decides on each frame with a live byte in `window`.
     ///
     /// What counts is the share that is live within the window. Other live bytes of the frame, in
-    /// other windows, are packed there: a frame that passes is stored once and no more than a
-    /// quarter of it is there a second time.
+    /// other windows, are packed there: a frame that passes is stored once and no more than an
+    /// eighth of it is there a second time.
     pub(super) fn decide(
         window: &[Extent],
         source: &dyn FrameSource,
@@ -54,6 +55,7 @@ impl Fates {
             .collect();
         keys.sort_unstable();
         let extents: Vec<u32> = keys.iter().map(|(_, _, number)| *number).collect();
+        let before = sectors_before(window);
         let mut frames = Vec::new();
         let mut first = 0;
         for of_frame in keys.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)) {
@@ -66,11 +68,12 @@ impl Fates {
                 .filter_map(|(_, _, number)| window.get(size(u64::from(*number))));
             let live: u32 = parts.clone().map(|part| part.sectors).sum();
             let is_ascending = parts.map(|part| part.offset).is_sorted();
-            let is_ordered = is_ascending && is_live(live, &entry, Shape::Base);
-            let is_large = entry.raw >= limits.frame_bytes / 2;
+            let between = reach(of_frame, &before) - u64::from(live);
+            let is_ordered =
+                is_ascending && is_little(between, &entry) && is_mostly_live(live, &entry);
             let passes = match shape {
-                Shape::Merge => is_live(live, &entry, shape),
-                Shape::Base => is_ordered && is_large,
+                Shape::Merge => is_mostly_live(live, &entry),
+                Shape::Base => is_ordered && entry.raw >= limits.frame_bytes / 2,
             };
             let count = u32::try_from(of_frame.len()).expect("a window has few extents");
             frames.push(Needed {
@@ -124,12 +127,34 @@ impl Needed {
     }
 }
 
-/// Whether so much of a frame is live that copying it wastes little: three quarters, in a base
-/// seven eighths.
-const fn is_live(live_sectors: u32, entry: &FrameEntry, shape: Shape) -> bool {
-    let dead = (entry.raw as u64).saturating_sub(live_sectors as u64 * SECTOR);
-    match shape {
-        Shape::Merge => dead * 4 <= entry.raw as u64,
-        Shape::Base => dead * 8 <= entry.raw as u64,
+/// Sectors of all extents before each one, and before the end.
+fn sectors_before(window: &[Extent]) -> Vec<u64> {
+    let mut before = Vec::with_capacity(window.len() + 1);
+    let mut sum = 0;
+    before.push(sum);
+    for extent in window {
+        sum += u64::from(extent.sectors);
+        before.push(sum);
     }
+    before
+}
+
+/// Live sectors from the first extent of a frame to the last.
+fn reach(of_frame: &[(u32, u32, u32)], before: &[u64]) -> u64 {
+    let at = |number: Option<u64>| before.get(size(number?)).copied();
+    let first = of_frame.first().map(|(_, _, number)| u64::from(*number));
+    let end = of_frame.last().map(|(_, _, number)| u64::from(*number) + 1);
+    at(end).unwrap_or_default() - at(first).unwrap_or_default()
+}
+
+/// Whether a frame is so far live that copying it as it is wastes little.
+fn is_mostly_live(live_sectors: u32, entry: &FrameEntry) -> bool {
+    let raw = u64::from(entry.raw) / SECTOR;
+    is_little(raw.saturating_sub(u64::from(live_sectors)), entry)
+}
+
+/// Whether so many sectors are at most an eighth of a frame. Where no more than that of each frame is
+/// dead, the whole is within 1.15 times of what is live.
+fn is_little(sectors: u64, entry: &FrameEntry) -> bool {
+    sectors * 8 * SECTOR <= u64::from(entry.raw)
 }

@@ -5,15 +5,17 @@
 
 use std::ops::Range;
 
-use super::{LayerSurvey, Shape, Survey};
+use super::{Shape, Survey};
 
 /// When layers are rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompactionSettings {
-    /// The share of a list, in percent, that a rewrite may be able to give back before there is one.
+    /// The share of a list's stored bytes, in percent, that may be dead; in the oldest point, that
+    /// may be dead or lie in another order than on the disk.
     pub dead_percent_max: u64,
-    /// The same for a list of one run. Ingest copies frames of which only a quarter is live; this is
-    /// where the rest is given back. It happens once to a run, so it may be less.
+    /// The share of a list of one run that a rewrite may be able to give back before there is one.
+    /// Ingest copies frames of which only a quarter is live; this is where the rest is given back.
+    /// It happens once to a run, so it may be less.
     pub own_dead_percent_max: u64,
     /// Bytes below which giving them back is not worth a commit.
     pub gain_bytes_min: u64,
@@ -27,7 +29,7 @@ impl Default for CompactionSettings {
     fn default() -> CompactionSettings {
         CompactionSettings {
             dead_percent_max: 30,
-            own_dead_percent_max: 10,
+            own_dead_percent_max: 15,
             gain_bytes_min: 128 << 10,
             runs_max: 16,
             merged_runs_max: 64,
@@ -61,6 +63,8 @@ struct Run {
     layers: Range<usize>,
     object_bytes: u64,
     stored_bytes: u64,
+    /// Bytes that are dead or, in a base, out of order.
+    waste_bytes: u64,
     /// Bytes that a rewrite gives back or, in a base, puts in order.
     gain_bytes: u64,
 }
@@ -96,31 +100,33 @@ pub fn plan(survey: &Survey, settings: &CompactionSettings) -> Option<Plan> {
 fn runs(survey: &Survey) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for (number, layer) in survey.layers.iter().enumerate() {
-        let gain = gain(layer, survey.shape);
+        let scattered = match survey.shape {
+            Shape::Merge => 0,
+            Shape::Base => layer.scattered_bytes,
+        };
+        let of_stored = |bytes: u64| layer.stored_bytes.saturating_sub(bytes) + scattered;
+        let (waste, gain) = (
+            of_stored(layer.live_stored_bytes),
+            of_stored(layer.kept_bytes),
+        );
         match runs.last_mut().filter(|_| layer.is_next_piece) {
             Some(run) => {
                 run.layers.end = number + 1;
                 run.object_bytes += layer.object_bytes;
                 run.stored_bytes += layer.stored_bytes;
+                run.waste_bytes += waste;
                 run.gain_bytes += gain;
             }
             None => runs.push(Run {
                 layers: number..number + 1,
                 object_bytes: layer.object_bytes,
                 stored_bytes: layer.stored_bytes,
+                waste_bytes: waste,
                 gain_bytes: gain,
             }),
         }
     }
     runs
-}
-
-fn gain(layer: &LayerSurvey, shape: Shape) -> u64 {
-    let dead = layer.stored_bytes.saturating_sub(layer.kept_bytes);
-    match shape {
-        Shape::Merge => dead,
-        Shape::Base => dead + layer.scattered_bytes,
-    }
 }
 
 /// A run's size in powers of four, from 64 KiB on.
@@ -164,29 +170,40 @@ fn longest(runs: &[Run], highest: u32) -> Option<Range<usize>> {
     stretches.into_iter().max_by_key(ExactSizeIterator::len)
 }
 
-/// Where too much is dead. In a base all is rewritten; elsewhere what lies below stays as long as
-/// half of what is allowed is not in it. What is above is needed: it is what hides the dead.
+/// Where too much is dead. In a base all is rewritten; elsewhere what lies below stays as long as it
+/// holds at most half of the waste that is allowed afterwards. What lies above is always needed: it is
+/// what hides the dead.
+///
+/// Of a frame that passes at most an eighth is dead, so where more than 30 % is, a rewrite gives back
+/// at least 17 %: it never happens again and again for little.
 fn waste(runs: &[Run], shape: Shape, settings: &CompactionSettings) -> Option<Range<usize>> {
-    let percent = if runs.len() == 1 {
-        settings.own_dead_percent_max
-    } else {
-        settings.dead_percent_max
+    let sum = |of: fn(&Run) -> u64| runs.iter().map(of).sum::<u64>();
+    let stored = sum(|run| run.stored_bytes);
+    let gain = sum(|run| run.gain_bytes);
+    let is_too_much = match runs {
+        [one] => one.gain_bytes > percent(stored, settings.own_dead_percent_max),
+        _ => sum(|run| run.waste_bytes) > percent(stored, settings.dead_percent_max),
     };
-    let stored: u64 = runs.iter().map(|run| run.stored_bytes).sum();
-    let gain: u64 = runs.iter().map(|run| run.gain_bytes).sum();
-    let allowed = stored / 100 * percent + stored % 100 * percent / 100;
-    if gain < settings.gain_bytes_min || gain <= allowed {
+    if !is_too_much || gain < settings.gain_bytes_min.max(1) {
         return None;
     }
-    if shape == Shape::Base {
+    if shape == Shape::Base || runs.len() == 1 {
         return Some(0..runs.len());
     }
     let mut below = 0;
+    let mut afterwards = stored - gain;
     let stays = runs.iter().take_while(|run| {
-        below += run.gain_bytes;
-        below * 2 <= allowed
+        below += run.waste_bytes;
+        afterwards += run.gain_bytes;
+        below * 2 <= percent(afterwards, settings.dead_percent_max)
     });
-    Some(stays.count()..runs.len())
+    let first = stays.count();
+    (first < runs.len()).then_some(first..runs.len())
+}
+
+/// So many percent of `bytes`.
+const fn percent(bytes: u64, percent: u64) -> u64 {
+    bytes / 100 * percent + bytes % 100 * percent / 100
 }
 
 #[cfg(test)]
@@ -194,6 +211,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::compact::LayerSurvey;
 
     const MIB: u64 = 1 << 20;
 
@@ -202,6 +220,7 @@ mod tests {
         LayerSurvey {
             object_bytes: mib * MIB,
             stored_bytes: mib * MIB,
+            live_stored_bytes: mib * MIB / 100 * (100 - dead_percent),
             kept_bytes: mib * MIB / 100 * (100 - dead_percent),
             ..LayerSurvey::default()
         }
@@ -221,7 +240,7 @@ mod tests {
     fn a_list_without_waste_is_left_alone() {
         for shape in [Shape::Merge, Shape::Base] {
             assert_eq!(planned(&survey(shape, [])), None);
-            assert_eq!(planned(&survey(shape, [layer(100, 9)])), None);
+            assert_eq!(planned(&survey(shape, [layer(100, 14)])), None);
             let few = [layer(100, 29), layer(1, 0), layer(50, 25)];
             assert_eq!(planned(&survey(shape, few)), None);
         }
@@ -229,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_single_layer_gives_back_what_ingest_copied_too_much() {
-        let fresh = survey(Shape::Merge, [layer(100, 12)]);
+        let fresh = survey(Shape::Merge, [layer(100, 17)]);
         let expected = Some((0..1, Shape::Merge, Reason::Waste));
         assert_eq!(planned(&fresh), expected);
     }

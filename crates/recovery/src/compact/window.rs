@@ -23,10 +23,12 @@ struct Placed {
 }
 
 /// Bytes held for each live extent of a window at most: itself, its key while fates are decided,
-/// its number, a frame of its own, where it goes. Lists that grow have room for twice as many.
+/// a frame of its own, its number, the sectors before it, where it goes. Lists that grow have room
+/// for twice as many.
 pub(super) fn row_bytes_held() -> u64 {
     let growing = size_of::<Extent>() + size_of::<(u32, u32, u32)>() + size_of::<Needed>();
-    count(2 * growing + size_of::<u32>() + size_of::<Option<Placed>>())
+    let fixed = size_of::<u32>() + size_of::<u64>() + size_of::<Option<Placed>>();
+    count(2 * growing + fixed)
 }
 
 /// A window, what becomes of its frames, and where they are.
