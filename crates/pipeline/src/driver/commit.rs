@@ -38,7 +38,8 @@ pub(super) struct Committing<'a> {
     pub(super) commits: Commits,
     /// Tickets in the order of the parts.
     pub(super) queue: Receiver<Flow<Ticket>>,
-    pub(super) asks: Receiver<Ask>,
+    /// `None` once nobody can ask any more.
+    pub(super) asks: Option<Receiver<Ask>>,
     pub(super) acknowledge: Sender<Position>,
     /// Who is told of every new head.
     pub(super) heads: Vec<Newest<Arc<Head>>>,
@@ -89,7 +90,7 @@ impl Committing<'_> {
         }
         // Whoever listens to heads may want something of the last one before he lets go.
         self.heads.clear();
-        while let Ok(ask) = self.asks.recv() {
+        while let Some(Ok(ask)) = self.asks.as_ref().map(Receiver::recv) {
             self.change(ask)?;
         }
         Ok(())
@@ -101,7 +102,9 @@ impl Committing<'_> {
         if self.commits.ready() >= GROUP_MAX {
             return Ok(Some(Step::Commit));
         }
+        let silence = never();
         loop {
+            let asks = self.asks.as_ref().unwrap_or(&silence);
             if let Some(ticket) = &self.first {
                 let sealed = if due {
                     match ticket.try_recv() {
@@ -112,10 +115,10 @@ impl Committing<'_> {
                 } else {
                     select! {
                         recv(ticket) -> sealed => sealed.map_err(|_| End::Gone)?,
-                        recv(self.asks) -> ask => match ask {
+                        recv(asks) -> ask => match ask {
                             Ok(ask) => return Ok(Some(Step::Change(ask))),
                             Err(_) => {
-                                self.asks = never();
+                                self.asks = None;
                                 continue;
                             }
                         },
@@ -135,10 +138,10 @@ impl Committing<'_> {
                         Ok(next) => next,
                         Err(_) => return Ok(None),
                     },
-                    recv(self.asks) -> ask => match ask {
+                    recv(asks) -> ask => match ask {
                         Ok(ask) => return Ok(Some(Step::Change(ask))),
                         Err(_) => {
-                            self.asks = never();
+                            self.asks = None;
                             continue;
                         }
                     },

@@ -223,7 +223,7 @@ impl Driver<'_> {
             stop: poll.map(|(stop, _)| stop),
             commits,
             queue: for_commit,
-            asks,
+            asks: Some(asks),
             acknowledge: to_acknowledge,
             heads,
             tell: tell.clone(),

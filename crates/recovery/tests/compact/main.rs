@@ -20,7 +20,11 @@
 //! - gathered frames kept until the window ends: `bounds`;
 //! - every frame passed: `bounds`.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where something is wrong"
+)]
 
 mod bounds;
 mod same;
