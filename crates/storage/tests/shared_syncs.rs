@@ -1,8 +1,6 @@
 //! Creates that end at once share the sync of their directory, and none is reported before a sync that
 //! began after its link.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
-
 use std::{
     collections::BTreeMap,
     io,
