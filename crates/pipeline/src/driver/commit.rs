@@ -188,11 +188,12 @@ impl Committing<'_> {
             }
             Err(error) => {
                 let error = Error::from(error);
-                let _gone = reply.send(Err(error.again()));
-                match self.commits.is_in_doubt() {
-                    true => Err(End::Failed(error)),
-                    false => Ok(()),
+                if self.commits.is_in_doubt() {
+                    let _gone = reply.send(Err(error.again()));
+                    return Err(End::Failed(error));
                 }
+                let _gone = reply.send(Err(error));
+                Ok(())
             }
         }
     }

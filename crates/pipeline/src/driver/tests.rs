@@ -89,7 +89,7 @@ fn a_stale_change_is_refused_and_the_points_go_on() {
         }
     });
     assert_eq!(ran.unwrap(), 20);
-    assert_eq!(*refusals.lock().unwrap(), [ErrorKind::Invalid]);
+    assert_eq!(*refusals.lock().unwrap(), [ErrorKind::Unavailable]);
 }
 
 #[test]
