@@ -326,6 +326,41 @@ fn a_truncated_log_leaves_what_was_complete() {
     assert!(cut.unwrap() == full.unwrap());
 }
 
+/// Group and target of what only looks at points.
+const AT: [&str; 4] = ["--group", GROUP, "--target", "points"];
+
+/// A pin with a line end was stored once and could not be read again, which stopped all pruning.
+#[test]
+fn a_pin_keeps_its_point_and_one_that_could_not_be_read_again_is_refused() {
+    let place = Place::new();
+    place.import("1000");
+    place.replicate();
+    let pin = |point: &'static str, reason: &'static str| {
+        let options = ["--point", point, "--until", "30d", "--reason", reason];
+        [&["pin"], &AT[..], &options[..]].concat()
+    };
+    place.fails(2, &pin("1", "two\nlines"));
+    place.ok(&pin("1", "before the upgrade"));
+    let holds = place.ok(&[&["holds"], &AT[..]].concat());
+    assert!(holds.contains("before the upgrade"), "{holds}");
+    let prune = [&["prune"], &AT[..], &["--keep", "1s:1s"]].concat();
+    let dry = place.ok(&[&prune[..], &["--dry-run"]].concat());
+    assert!(dry.contains("before the upgrade"), "{dry}");
+    place.fails(2, &prune);
+    place.ok(&[&prune[..], &["--take-over"]].concat());
+    let points = place.points();
+    assert!(points.len() < 13, "{}", points.len());
+    assert!(points.iter().any(|point| point["id"] == 1));
+    assert!(place.restore("1", "pinned.raw").status.success());
+    place.ok(&[&["verify"], &AT[..]].concat());
+    place.ok(&[&["unpin"], &AT[..], &["--point", "1"]].concat());
+    assert!(
+        place
+            .ok(&[&["holds"], &AT[..]].concat())
+            .contains("no point is held")
+    );
+}
+
 #[test]
 fn a_missing_segment_is_a_gap_and_older_points_stay() {
     let place = Place::new();

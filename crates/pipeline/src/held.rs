@@ -126,8 +126,10 @@ pub fn pin(
     until: Timestamp,
     why: &str,
 ) -> Result<PointHold, Error> {
-    if why.len() > afterimage_changelog::limits::MARKER_TEXT_BYTES_MAX {
-        return Err(Error::invalid("what a pin says has at most 200 bytes"));
+    if shortened(why) != why {
+        return Err(Error::invalid(
+            "what a pin says has at most 200 bytes and no control characters, such as line ends",
+        ));
     }
     let request = HoldRequest {
         kind: HoldKind::Pin,
