@@ -1,8 +1,8 @@
 //! Manifests and the pages they name, and taking over a group whose head is one.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use afterimage_changelog::Timestamp;
+use afterimage_changelog::{ObjectId, Timestamp};
 use afterimage_recovery::{
     Committer, Manifest, Point, PointReader, chain,
     manifest::Stored,
@@ -108,6 +108,8 @@ fn take_over(manifest: &Manifest, store: Arc<dyn Store>) {
     }
     let ids: Vec<u64> = manifest.points.iter().map(|point| point.id).collect();
     assert!(ids.is_sorted_by(|one, other| one < other));
+    let layers: HashSet<ObjectId> = manifest.layers().map(|layer| layer.id).collect();
+    assert_eq!(layers.len(), manifest.layers().count());
     if let Some(point) = manifest.points.last() {
         // Its layers are not there, which has to be said and nothing else.
         let opened = PointReader::open(&store, manifest, point.id);
@@ -124,7 +126,7 @@ fn take_over(manifest: &Manifest, store: Arc<dyn Store>) {
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let seeds: [&[u8]; 14] = [
+    let seeds: [&[u8]; 15] = [
         &[1],
         &[2],
         &[1, 1, 20, 0, 3],
@@ -140,6 +142,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         // Another id of the oldest point, then of the page.
         &[4, 0, 50, 0, 0],
         &[4, 0, 24, 0, 9],
+        // A table of that point that the manifest does not have.
+        &[4, 0, 84, 0, 7],
     ];
     let raw = |manifest: &[u8]| [&[0], manifest].concat();
     let raw = [raw(&SAMPLES.manifest), raw(&SAMPLES.paged_manifest)];

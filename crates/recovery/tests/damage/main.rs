@@ -13,10 +13,11 @@ mod readers;
 mod spoil;
 mod world;
 
-use afterimage_changelog::Name;
+use afterimage_changelog::{Name, ObjectId};
 use afterimage_recovery::{
+    hold::Hold,
     load_head,
-    name::{boundary_key, layer_key, manifest_key},
+    name::{boundary_key, hold_key, layer_key, manifest_key},
 };
 use afterimage_storage::Key;
 use bytes::Bytes;
@@ -188,6 +189,22 @@ fn a_spoiled_hold_is_not_passed_over() {
         tried.count(spoil);
     }
     println!("hold: {tried}");
+}
+
+/// A copy of a hold would hold on when the hold is released.
+#[test]
+fn a_hold_under_another_name_is_refused() {
+    let world = World::new(7);
+    let key = world.keys(".hold")[0];
+    let bytes = &world.objects[key];
+    let copy = hold_key(&name("shop"), ObjectId([1; 16]));
+    let reading = readers::holds(&world.store(&[(&copy, bytes)]));
+    assert!(reading.refused.is_some(), "a copy is a hold");
+    let intact = Hold::decode(bytes).unwrap();
+    let group = name("depot");
+    let foreign = Bytes::from(Hold { group, ..intact }.encode());
+    let reading = readers::holds(&world.store(&[(key, &foreign)]));
+    assert!(reading.refused.is_some(), "one of another group is a hold");
 }
 
 /// A boundary has no bytes, so all that can be done to it is to give it some.
