@@ -260,7 +260,12 @@ fn make_group(long: bool) -> (Bytes, Bytes, Bytes) {
         .expect(done);
 
     let mut reader = StreamReader::new(Arc::clone(&cache), group(), stream(), None);
-    let mut ingest = Ingest::open(ingest_parts(&cache, &target)).expect(done);
+    let parts = IngestParts {
+        // So much that an interval becomes one layer.
+        memory: 64 << 20,
+        ..ingest_parts(&cache, &target)
+    };
+    let mut ingest = Ingest::open(parts).expect(done);
     let next = reader.next_segment().expect(done).expect("one was sealed");
     ingest.push(next, &mut |_| ()).expect(done);
     let manifest = &ingest.head().manifest;
