@@ -55,8 +55,8 @@ pub(crate) struct Maintenance {
     collector: Collector,
     /// Lists of layers that need no compaction, and whether each is the oldest point's.
     settled: HashSet<(bool, Vec<ObjectId>)>,
-    /// The manifest that was looked at last.
-    seen: Manifest,
+    /// The newest head that was looked at.
+    seen: Head,
     /// When points were last pruned, and up to which one.
     pruned: Option<(Timestamp, u64)>,
 }
@@ -107,23 +107,26 @@ impl Maintenance {
             upkeep,
             collector,
             settled: HashSet::new(),
-            seen: head.manifest.clone(),
+            seen: head.clone(),
             pruned: None,
         })
     }
 
     /// Does all there is to do, committing through `commit`; with `due` also what could wait for
     /// more points.
+    ///
+    /// What this committed itself may be newer than the head that it is told of, which is not looked
+    /// at then: what that one does not name yet would be taken for what nobody names any more.
     pub(crate) fn tend(
         &mut self,
-        mut head: Head,
+        told: &Head,
         due: bool,
         commit: &mut (dyn FnMut(Change) -> Result<Head, Error> + Send),
         pace: &mut Pace<'_>,
     ) -> Result<Tended, Error> {
         let mut tended = Tended::default();
-        self.see(&head);
-        while let Some(change) = self.next(&head, due, pace)? {
+        self.see(told);
+        while let Some(change) = self.next(due, pace)? {
             tended.pruned += size_of_set(&change.drop);
             let replaced = change.replace.iter();
             tended.compacted += replaced
@@ -143,16 +146,14 @@ impl Maintenance {
                 self.delete(&new_layers, layer_key);
                 self.delete(&new_indexes, index_key);
             }
-            let after = committed?;
-            head = after;
-            self.see(&head);
+            self.see(&committed?);
         }
         let manifests = self.collector.manifests_waiting();
         let is_due = self.collector.waiting() > 0
             || manifests > MANIFESTS_WAITING_MAX
             || due && manifests > 0;
         if is_due {
-            tended.collected = self.collector.collect(&head, (self.clock)())?;
+            tended.collected = self.collector.collect(&self.seen, (self.clock)())?;
         }
         Ok(tended)
     }
@@ -168,18 +169,15 @@ impl Maintenance {
 
     /// Notes what was committed since the last look, by whomever.
     fn see(&mut self, head: &Head) {
-        self.collector.note(&self.seen, &head.manifest);
-        self.seen.clone_from(&head.manifest);
+        if head.manifest.number > self.seen.manifest.number {
+            self.collector.note(&self.seen.manifest, &head.manifest);
+            self.seen.clone_from(head);
+        }
     }
 
     /// The next change; everything that it names is durable.
-    fn next(
-        &mut self,
-        head: &Head,
-        due: bool,
-        pace: &mut Pace<'_>,
-    ) -> Result<Option<Change>, Error> {
-        let manifest = &head.manifest;
+    fn next(&mut self, due: bool, pace: &mut Pace<'_>) -> Result<Option<Change>, Error> {
+        let manifest = &self.seen.manifest.clone();
         if let Some(keep) = &self.upkeep.keep
             && keep.to_string() != manifest.keep
         {
@@ -188,7 +186,7 @@ impl Maintenance {
                 ..Change::default()
             }));
         }
-        if let Some(change) = self.prune(head, due)? {
+        if let Some(change) = self.prune(manifest, due)? {
             return Ok(Some(change));
         }
         if let Some(change) = self.trim(manifest)? {
@@ -283,8 +281,7 @@ impl Maintenance {
 
     /// Points that are to go: marks that it is being decided, lists the holds, decides. The mark is
     /// taken back once the change is committed or refused.
-    fn prune(&mut self, head: &Head, due: bool) -> Result<Option<Change>, Error> {
-        let manifest = &head.manifest;
+    fn prune(&mut self, manifest: &Manifest, due: bool) -> Result<Option<Change>, Error> {
         let Some(keep) = kept_by(manifest)? else {
             return Ok(None);
         };
@@ -403,4 +400,46 @@ fn dropped(decisions: &[Decision]) -> BTreeSet<u64> {
 
 fn size_of_set(set: &BTreeSet<u64>) -> u64 {
     afterimage_changelog::count(set.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use afterimage_recovery::{Committer, PointReader};
+
+    use super::*;
+    use crate::stages::{open, tests::committed};
+
+    /// Upkeep that had committed an index was told of the head before it, which its queue still held,
+    /// took the index for garbage and deleted it: the newest manifest named what was not there.
+    #[test]
+    fn an_older_head_makes_no_garbage_of_what_was_committed_since() {
+        let parts = committed(8);
+        let (target, nonces) = (&parts.target, &parts.nonces);
+        let mut committer: Committer = open(&parts).unwrap().commits.into_committer();
+        let old = committer.head().clone();
+        let upkeep = Upkeep {
+            index: IndexLimits {
+                fan_out: 2,
+                ..IndexLimits::default()
+            },
+            ..Upkeep::default()
+        };
+        let clock = Arc::clone(&parts.clock);
+        let maintenance =
+            Maintenance::open(Arc::clone(target), Arc::clone(nonces), clock, upkeep, &old);
+        let mut maintenance = maintenance.unwrap();
+        let mut newest = old.clone();
+        for due in [false, true] {
+            let mut commit = |change| {
+                newest.clone_from(committer.commit(change, Timestamp(9))?);
+                Ok(newest.clone())
+            };
+            let mut pace = |_bytes| ControlFlow::Continue(());
+            maintenance.tend(&old, due, &mut commit, &mut pace).unwrap();
+        }
+        assert!(!newest.manifest.indexes.is_empty());
+        for point in &newest.manifest.points {
+            PointReader::open(target, &newest.manifest, point.id).unwrap();
+        }
+    }
 }

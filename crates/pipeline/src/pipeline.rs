@@ -98,6 +98,7 @@ pub struct PipelineBuilder {
 pub struct Pipeline {
     parts: PipelineBuilder,
     pool: rayon::ThreadPool,
+    upkeep_pool: rayon::ThreadPool,
     figures: Arc<Figures>,
 }
 
@@ -179,15 +180,18 @@ impl PipelineBuilder {
         if files.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(Error::invalid("two replicas are to use one file"));
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads)
-            .thread_name(|number| format!("afterimage-{number}"))
-            .build()
-            .map_err(|error| Error::invalid(format!("threads cannot be started: {error}")))?;
+        let pool = |threads: usize, name: &'static str| {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .thread_name(move |number| format!("{name}-{number}"))
+                .build()
+                .map_err(|error| Error::invalid(format!("threads cannot be started: {error}")))
+        };
         let figures = Figures::new(&self.group, Arc::clone(&self.clock));
         Ok(Pipeline {
+            pool: pool(self.threads, "afterimage")?,
+            upkeep_pool: pool(1, "upkeep")?,
             parts: self,
-            pool,
             figures: Arc::new(figures),
         })
     }
@@ -387,7 +391,9 @@ impl Pipeline {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        let tended = self.pool.install(|| {
+        // Not on the pool of the stages: what is asked for is waited for, and who commits it may be
+        // waiting for them.
+        let tended = self.upkeep_pool.install(|| {
             let maintenance = match maintenance {
                 Some(maintenance) => maintenance,
                 None => maintenance.insert(Maintenance::open(
@@ -398,7 +404,7 @@ impl Pipeline {
                     head,
                 )?),
             };
-            maintenance.tend(head.clone(), due, &mut commit, &mut pace)
+            maintenance.tend(head, due, &mut commit, &mut pace)
         });
         match tended {
             Ok(_) => {}

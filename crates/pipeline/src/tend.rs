@@ -134,7 +134,7 @@ impl Tend {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        maintenance.tend(head, true, &mut commit, &mut pace)
+        maintenance.tend(&head, true, &mut commit, &mut pace)
     }
 }
 

@@ -104,7 +104,17 @@ impl Collector {
     }
 
     /// Notes what one commit or several made superfluous.
+    ///
+    /// # Panics
+    ///
+    /// When `after` is not the newer one: what it does not name yet would be deleted.
     pub fn note(&mut self, before: &Manifest, after: &Manifest) {
+        assert!(
+            before.number <= after.number,
+            "what manifest {} names is not garbage to manifest {}",
+            before.number,
+            after.number
+        );
         self.manifests.extend(before.number..after.number);
         // Most commits only add.
         let kept = |manifest: &Manifest| -> Vec<u64> {

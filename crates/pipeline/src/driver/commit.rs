@@ -214,6 +214,8 @@ impl Committing<'_> {
     fn clear(mut self) {
         let IngestParts { target, group, .. } = self.parts;
         self.heads.clear();
+        // Whoever asked learns that nobody commits any more; what is waited for here may need him to.
+        self.asks = None;
         let waiting = self.first.take();
         let queued = self.queue.iter().filter_map(|next| match next {
             Flow::Next(ticket) => Some(ticket),

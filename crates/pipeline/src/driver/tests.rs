@@ -1,6 +1,9 @@
 //! What runs beside the stages: it hears of heads and asks for changes.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use afterimage_changelog::ObjectId;
 use afterimage_recovery::{Change, Replacement, load_head};
@@ -12,6 +15,9 @@ use crate::{
     figures::Figures,
     stages::{open, tests::parts},
 };
+
+/// Far longer than any run takes.
+const LONG: Duration = Duration::from_secs(120);
 
 /// Runs a pipeline over some intervals with something beside it; gives how many points were made.
 fn run(intervals: u8, maintain: &Maintain<'_>) -> (crate::IngestParts, Result<u64, Error>) {
@@ -90,6 +96,41 @@ fn a_stale_change_is_refused_and_the_points_go_on() {
     });
     assert_eq!(ran.unwrap(), 20);
     assert_eq!(*refusals.lock().unwrap(), [ErrorKind::Unavailable]);
+}
+
+/// Upkeep ran on the only thread of the stages' pool and waited for the committer, which had failed
+/// and waited for the stages: the run never ended.
+#[test]
+fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
+    let parts = parts(40);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let (ended, ends) = std::sync::mpsc::channel();
+    // Where it fails again the thread stays behind, and the test does not.
+    std::thread::spawn(move || {
+        let pool = pool.unwrap();
+        let figures = Figures::new(&parts.group, Arc::clone(&parts.clock));
+        let stages = open(&parts).unwrap();
+        // Another worker takes over.
+        drop(open(&parts).unwrap());
+        let driver = Driver {
+            parts: &parts,
+            pool: &pool,
+            replicas: &[],
+            poll: None,
+            figures: &figures,
+            maintain: &|heads, asker: &Asker, _| {
+                for _ in heads {}
+                let asked = pool.install(|| asker.commit(keep("1d:all")));
+                ended.send(asked.unwrap_err().kind()).unwrap();
+            },
+        };
+        let ran = driver.run(stages, &mut |_| {});
+        ended.send(ran.unwrap_err().kind()).unwrap();
+    });
+    let told: Vec<ErrorKind> = (0..2)
+        .map(|_| ends.recv_timeout(LONG).expect("the run ends"))
+        .collect();
+    assert_eq!(told, [ErrorKind::Stopped, ErrorKind::Fenced]);
 }
 
 #[test]

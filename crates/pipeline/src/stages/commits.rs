@@ -106,6 +106,12 @@ impl Commits {
         self.committer.head()
     }
 
+    /// Who commits, for tests of what else is committed.
+    #[cfg(test)]
+    pub(crate) fn into_committer(self) -> Committer {
+        self.committer
+    }
+
     /// Whether nothing more can be committed, because it is not known what the last commit came to
     /// or somebody else took the group over.
     pub(crate) const fn is_in_doubt(&self) -> bool {

@@ -70,6 +70,17 @@ fn sealed(parts: &IngestParts, stages: &mut Stages) -> Vec<Sealed> {
     sealed
 }
 
+/// A cache and a target where everything in the cache is points.
+pub(crate) fn committed(intervals: u8) -> IngestParts {
+    let parts = parts(intervals);
+    let mut stages = open(&parts).unwrap();
+    for part in sealed(&parts, &mut stages) {
+        stages.commits.push(part);
+    }
+    stages.commits.commit().unwrap();
+    parts
+}
+
 fn objects(parts: &IngestParts, prefix: &Key) -> usize {
     parts.target.list(prefix, None, usize::MAX).unwrap().len()
 }
