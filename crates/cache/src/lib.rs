@@ -12,5 +12,5 @@ mod writer;
 
 pub use error::{CacheError, CacheErrorKind};
 pub use name::{segment_key, segment_number, stream_prefix, streams};
-pub use reader::{Segment, StreamReader, acknowledge, check_anchor, load_segment, open_segment};
+pub use reader::{Segment, StreamReader, check_anchor, load_segment, open_segment};
 pub use writer::{SegmentLimits, StreamWriter, WriterOptions};

@@ -304,24 +304,3 @@ fn missing_anchor(key: &Key) -> CacheError {
     let what = format!("the segment that the newest point ends in is missing; {OTHER_CACHE}");
     CacheError::new(key, CacheErrorKind::Gap(what))
 }
-
-/// Deletes the segments of a stream that a durable point covers, from number `from` on, up to but
-/// not including the one that holds the position.
-///
-/// # Errors
-///
-/// The store failed; what is left is deleted another time.
-pub fn acknowledge(
-    store: &dyn Store,
-    group: &Name,
-    stream: &Name,
-    from: u64,
-    position: &Position,
-) -> Result<(), CacheError> {
-    for number in from..position.segment {
-        store
-            .delete(&segment_key(group, stream, number))
-            .map_err(CacheError::store)?;
-    }
-    Ok(())
-}

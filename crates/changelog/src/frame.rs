@@ -209,10 +209,40 @@ impl FrameEntry {
     }
 }
 
+/// What decompressing takes beside the bytes; kept from one frame to the next.
+#[derive(Default)]
+struct Scratch {
+    /// Making one costs more than decompressing a frame with it.
+    decompressor: Option<zstd::bulk::Decompressor<'static>>,
+    payload: Vec<u8>,
+}
+
 thread_local! {
-    /// Making a context costs more than decompressing a frame with it.
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> =
-        const { RefCell::new(None) };
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Scratch {
+    /// Decompresses into the kept buffer, which grows to the largest frame there was.
+    fn decompress(&mut self, frame: &EncodedFrame) -> Result<&[u8], DecodeError> {
+        let error = DecodeError {
+            part: "frame",
+            offset: 0,
+            fault: Fault::Payload,
+        };
+        let raw = size(u64::from(frame.raw));
+        if self.payload.len() < raw {
+            self.payload.resize(raw, 0);
+        }
+        let decompressor = self.decompressor.get_or_insert_with(|| {
+            zstd::bulk::Decompressor::new().expect("a zstd context can be allocated")
+        });
+        // Bounded by `raw`, which is at most 1 MiB, whatever the bytes declare.
+        let payload = self.payload.get_mut(..raw).unwrap_or_default();
+        match decompressor.decompress_to_buffer(&frame.bytes, payload) {
+            Ok(written) if written == raw => Ok(payload),
+            _ => Err(error),
+        }
+    }
 }
 
 impl EncodedFrame {
@@ -228,27 +258,23 @@ impl EncodedFrame {
     pub fn decode(&self) -> Result<Bytes, DecodeError> {
         match self.codec {
             Codec::Raw => Ok(self.bytes.clone()),
-            Codec::Zstd => {
-                let error = DecodeError {
-                    part: "frame",
-                    offset: 0,
-                    fault: Fault::Payload,
-                };
-                let raw = size(u64::from(self.raw));
-                // Bounded by `raw`, which is at most 1 MiB, whatever the bytes declare.
-                let payload = DECOMPRESSOR.with_borrow_mut(|decompressor| {
-                    let decompressor = decompressor.get_or_insert_with(|| {
-                        zstd::bulk::Decompressor::new().expect("a zstd context can be allocated")
-                    });
-                    decompressor.decompress(&self.bytes, raw)
-                });
-                let payload = payload.map_err(|_unreadable| error)?;
-                if payload.len() == raw {
-                    Ok(Bytes::from(payload))
-                } else {
-                    Err(error)
-                }
-            }
+            Codec::Zstd => self.with_payload(Bytes::copy_from_slice),
+        }
+    }
+
+    /// Shows the payload, for whoever needs it once: no memory is allocated for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`decode`](EncodedFrame::decode).
+    ///
+    /// # Panics
+    ///
+    /// If zstd cannot allocate its context, or if `show` decompresses a frame itself.
+    pub fn with_payload<T>(&self, show: impl FnOnce(&[u8]) -> T) -> Result<T, DecodeError> {
+        match self.codec {
+            Codec::Raw => Ok(show(&self.bytes)),
+            Codec::Zstd => SCRATCH.with_borrow_mut(|scratch| scratch.decompress(self).map(show)),
         }
     }
 }

@@ -7,7 +7,7 @@ mod error;
 mod run;
 
 pub use error::{FetchError, FetchErrorKind};
-pub use run::{FrameRef, Run, runs};
+pub use run::{FrameRef, Run, batches, runs};
 
 use std::{fmt::Debug, ops::Range};
 

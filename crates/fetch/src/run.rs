@@ -8,6 +8,9 @@ use crate::{FrameSource, error::FetchError};
 
 /// Bytes that one request fetches at most.
 const RUN_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of payload in the frames of one run at most, so that whoever decompresses them knows what
+/// it takes.
+const RUN_RAW_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of frames nobody needs that a request fetches along rather than be two requests.
 const GAP_BYTES_MAX: u64 = 32 << 10;
 
@@ -37,16 +40,20 @@ pub fn runs(frames: impl IntoIterator<Item = FrameRef>) -> Vec<Run> {
     let mut frames: Vec<FrameRef> = frames.into_iter().collect();
     frames.sort_unstable_by_key(|frame| (frame.place, frame.entry.offset));
     let mut runs: Vec<Run> = Vec::new();
+    let mut raw = 0;
     for frame in frames {
+        raw += u64::from(frame.entry.raw);
         if let Some(run) = runs.last_mut()
             && let (Some(first), Some(last)) = (run.frames.first(), run.frames.last())
             && last.place == frame.place
             && frame.entry.offset >= last.entry.end()
             && frame.entry.offset - last.entry.end() <= GAP_BYTES_MAX
             && frame.entry.end() - first.entry.offset <= RUN_BYTES_MAX
+            && raw <= RUN_RAW_BYTES_MAX
         {
             run.frames.push(frame);
         } else {
+            raw = u64::from(frame.entry.raw);
             runs.push(Run {
                 frames: vec![frame],
             });
@@ -55,7 +62,29 @@ pub fn runs(frames: impl IntoIterator<Item = FrameRef>) -> Vec<Run> {
     runs
 }
 
+/// Groups runs into batches of about what one of the largest has, in their order: as many as are worth
+/// being shared among cores.
+pub fn batches(runs: &[Run]) -> impl Iterator<Item = &[Run]> {
+    let (mut stored, mut raw) = (0, 0);
+    runs.chunk_by(move |before, next| {
+        stored += before.stored_bytes();
+        raw += before.raw_bytes();
+        let fits = stored + next.stored_bytes() <= RUN_BYTES_MAX
+            && raw + next.raw_bytes() <= RUN_RAW_BYTES_MAX;
+        if !fits {
+            (stored, raw) = (0, 0);
+        }
+        fits
+    })
+}
+
 impl Run {
+    /// Bytes of payload in the frames.
+    fn raw_bytes(&self) -> u64 {
+        let raw = self.frames.iter().map(|frame| u64::from(frame.entry.raw));
+        raw.sum()
+    }
+
     /// Stored bytes of the frames.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {

@@ -6,7 +6,7 @@ use afterimage_changelog::{
     limits::ROWS_MAX, size,
 };
 use afterimage_coalesce::{Density, Extent, FrameFate};
-use afterimage_fetch::{FrameRef, FrameSource, Run, runs};
+use afterimage_fetch::{FrameRef, FrameSource, Run, batches, runs};
 use afterimage_storage::{Nonces, Store};
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ use crate::{
     manifest::LayerRef,
     name::layer_key,
     output::{LayerDraft, LayerLimits, LayerOutput},
-    pack::{Packed, Packer},
+    pack::{Packed, Packer, Sparse},
 };
 
 /// What layers are written for: one stream, one interval or a part of one.
@@ -98,7 +98,7 @@ struct Writer<'a> {
     /// Where each passed frame of each object went.
     places: Vec<Vec<Option<Place>>>,
     packed: Vec<Packed>,
-    packer: Packer<'a>,
+    packer: Packer,
     output: LayerOutput<'a>,
     written: WrittenLayers,
 }
@@ -203,7 +203,7 @@ pub fn draft_layers(
     let (needed, fates) = sift(live, frames_of_object, source)?;
     let mut writer = Writer {
         live,
-        packer: Packer::new(live, &fates, job.level),
+        packer: Packer::new(job.level),
         places: frames_of_object
             .iter()
             .map(|&frames| vec![None; frames])
@@ -216,7 +216,8 @@ pub fn draft_layers(
         .iter()
         .map(|extent| u64::from(extent.sectors) * SECTOR)
         .sum();
-    match writer.write(&runs(needed), source, &fates) {
+    let sparse = Sparse::new(live, &fates);
+    match writer.write(&runs(needed), source, &fates, &sparse) {
         Ok(last) => Ok(DraftLayers {
             written: writer.written,
             last,
@@ -233,30 +234,32 @@ pub fn draft_layers(
 enum Prepared {
     /// To be copied as it is.
     Passed(EncodedFrame),
-    /// The payload of one whose live bytes are to be packed.
-    Sparse(Bytes),
+    /// The live pieces of one that are to be packed, by extent.
+    Sparse(Vec<(u32, Bytes)>),
 }
 
-/// Fetches and checks a run, and decompresses its sparse frames.
+/// Fetches and checks runs, and takes the live bytes out of their sparse frames.
 fn prepare(
-    run: &Run,
+    runs: &[Run],
     source: &dyn FrameSource,
     fates: &Fates,
-) -> Result<Vec<Prepared>, RecoveryError> {
-    let frames = run.fetch(source)?;
-    run.frames
-        .par_iter()
-        .zip(frames)
-        .map(|(at, frame)| {
-            if fates.of(at.object, at.frame) != FrameFate::Repacked {
-                return Ok(Prepared::Passed(frame));
-            }
-            let payload = frame.decode();
-            payload
-                .map(Prepared::Sparse)
-                .map_err(|error| RecoveryError::corrupt(&source.name(at.place), error))
-        })
-        .collect()
+    sparse: &Sparse<'_>,
+) -> Result<Vec<Vec<Prepared>>, RecoveryError> {
+    let of_frame = |at: &FrameRef, frame: EncodedFrame| {
+        if fates.of(at.object, at.frame) != FrameFate::Repacked {
+            return Ok(Prepared::Passed(frame));
+        }
+        let pieces = frame.with_payload(|payload| sparse.pieces(at, payload));
+        pieces
+            .map(Prepared::Sparse)
+            .map_err(|error| RecoveryError::corrupt(&source.name(at.place), error))
+    };
+    let of_run = |run: &Run| {
+        let frames = run.fetch(source)?;
+        let frames = run.frames.par_iter().zip(frames);
+        frames.map(|(at, frame)| of_frame(at, frame)).collect()
+    };
+    runs.par_iter().map(of_run).collect()
 }
 
 /// What becomes of each frame of each object.
@@ -303,16 +306,24 @@ impl Writer<'_> {
         runs: &[Run],
         source: &dyn FrameSource,
         fates: &Fates,
+        sparse: &Sparse<'_>,
     ) -> Result<Option<LayerDraft>, RecoveryError> {
-        let prepare = |run: Option<&Run>| run.map(|run| prepare(run, source, fates)).transpose();
-        let mut prepared = prepare(runs.first())?;
-        for (index, run) in runs.iter().enumerate() {
-            let frames = prepared.take().unwrap_or_default();
-            self.written.fetched_bytes += run.stored_bytes();
-            // The next run is fetched, checked and decompressed while this one is written.
+        let prepare = |runs: Option<&[Run]>| {
+            let prepared = runs.map(|runs| prepare(runs, source, fates, sparse));
+            prepared.transpose().map(Option::unwrap_or_default)
+        };
+        let mut batches = batches(runs).peekable();
+        let mut prepared = prepare(batches.peek().copied())?;
+        while let Some(batch) = batches.next() {
+            let frames = std::mem::take(&mut prepared);
+            let next = batches.peek().copied();
+            // The next ones are fetched, checked and decompressed while these are written.
             let (next, placed) = rayon::join(
-                || prepare(runs.get(index + 1)),
-                || self.place(&run.frames, frames),
+                || prepare(next),
+                || {
+                    let mut pairs = batch.iter().zip(frames);
+                    pairs.try_for_each(|(run, frames)| self.place(run, frames))
+                },
             );
             placed?;
             prepared = next?;
@@ -324,8 +335,9 @@ impl Writer<'_> {
         Ok(last)
     }
 
-    fn place(&mut self, refs: &[FrameRef], frames: Vec<Prepared>) -> Result<(), RecoveryError> {
-        for (at, prepared) in refs.iter().zip(frames) {
+    fn place(&mut self, run: &Run, frames: Vec<Prepared>) -> Result<(), RecoveryError> {
+        self.written.fetched_bytes += run.stored_bytes();
+        for (at, prepared) in run.frames.iter().zip(frames) {
             match prepared {
                 Prepared::Passed(frame) => {
                     self.written.passed_frames += 1;
@@ -335,9 +347,9 @@ impl Writer<'_> {
                     let slot = frames.and_then(|frames| frames.get_mut(size(u64::from(at.frame))));
                     *slot.expect("the frame is one of the object's") = Some(place);
                 }
-                Prepared::Sparse(payload) => {
+                Prepared::Sparse(pieces) => {
                     self.written.repacked_frames += 1;
-                    self.written.repacked_bytes += self.packer.take(at, &payload);
+                    self.written.repacked_bytes += self.packer.take(pieces);
                     if self.packer.is_full() {
                         self.flush_packer()?;
                     }

@@ -1,7 +1,9 @@
 //! Packing the live bytes of sparse frames into new frames, in address order.
 
+use std::ops::Range;
+
 use afterimage_changelog::{
-    EncodedFrame, SECTOR, count, frame::FrameEncoder, length, limits::FRAME_BYTES_DEFAULT, size,
+    EncodedFrame, SECTOR, frame::FrameEncoder, length, limits::FRAME_BYTES_DEFAULT, size,
 };
 use afterimage_coalesce::{Extent, FrameFate};
 use afterimage_fetch::FrameRef;
@@ -24,80 +26,96 @@ pub(crate) struct Packed {
     pub(crate) offset: u16,
 }
 
-/// Gathers live pieces and packs them.
+/// The live extents of sparse frames.
 #[derive(Debug)]
-pub(crate) struct Packer<'a> {
+pub(crate) struct Sparse<'a> {
     live: &'a [Extent],
-    /// The live extents of sparse frames: object, frame, number of the extent; in that order.
-    sparse: Vec<(u32, u32, u32)>,
-    level: i32,
-    /// Number of the extent and where its payload starts in `payload`.
-    pieces: Vec<(u32, usize)>,
-    payload: Vec<u8>,
+    /// Object, frame, number of the extent; in that order.
+    extents: Vec<(u32, u32, u32)>,
 }
 
-impl<'a> Packer<'a> {
-    pub(crate) fn new(live: &'a [Extent], fates: &Fates, level: i32) -> Packer<'a> {
+impl<'a> Sparse<'a> {
+    pub(crate) fn new(live: &'a [Extent], fates: &Fates) -> Sparse<'a> {
         let is_sparse = |extent: &Extent| {
             !extent.is_zero() && fates.of(extent.object, extent.frame) == FrameFate::Repacked
         };
-        let mut sparse: Vec<(u32, u32, u32)> = live
+        let mut extents: Vec<(u32, u32, u32)> = live
             .iter()
             .zip(0u32..)
             .filter(|(extent, _)| is_sparse(extent))
             .map(|(extent, number)| (extent.object, extent.frame, number))
             .collect();
-        sparse.sort_unstable();
+        extents.sort_unstable();
+        Sparse { live, extents }
+    }
+
+    /// The live bytes of a frame's payload, by extent.
+    pub(crate) fn pieces(&self, at: &FrameRef, payload: &[u8]) -> Vec<(u32, Bytes)> {
+        let place = (at.object, at.frame);
+        let first = self
+            .extents
+            .partition_point(|&(object, frame, _)| (object, frame) < place);
+        let of_frame = self.extents.get(first..).unwrap_or_default();
+        let of_frame = of_frame
+            .iter()
+            .take_while(|&&(object, frame, _)| (object, frame) == place);
+        let of_frame = of_frame.filter_map(|&(_, _, number)| {
+            let extent = self.live.get(size(u64::from(number)))?;
+            let start = size(u64::from(extent.offset) * SECTOR);
+            let bytes = size(u64::from(extent.sectors) * SECTOR);
+            Some((number, start..start + bytes))
+        });
+        let of_frame: Vec<(u32, Range<usize>)> = of_frame.collect();
+        let mut together = BytesMut::with_capacity(of_frame.iter().map(|(_, at)| at.len()).sum());
+        for (_, range) in &of_frame {
+            let piece = payload.get(range.clone());
+            together.extend_from_slice(piece.expect("rows were checked against their frames"));
+        }
+        let mut together = together.freeze();
+        let pieces = of_frame.into_iter();
+        pieces
+            .map(|(number, range)| (number, together.split_to(range.len())))
+            .collect()
+    }
+}
+
+/// Gathers live pieces and packs them.
+#[derive(Debug)]
+pub(crate) struct Packer {
+    level: i32,
+    /// Number of the extent and its payload.
+    pieces: Vec<(u32, Bytes)>,
+    bytes: u64,
+}
+
+impl Packer {
+    pub(crate) const fn new(level: i32) -> Packer {
         Packer {
-            live,
-            sparse,
             level,
             pieces: Vec::new(),
-            payload: Vec::new(),
+            bytes: 0,
         }
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        length(&self.payload) >= PACK_BYTES
+        self.bytes >= PACK_BYTES
     }
 
-    /// Takes the live bytes out of a frame's payload; gives how many.
-    pub(crate) fn take(&mut self, at: &FrameRef, payload: &[u8]) -> u64 {
-        let first = self
-            .sparse
-            .partition_point(|&(object, number, _)| (object, number) < (at.object, at.frame));
-        let before = self.payload.len();
-        for &(object, number, extent) in self.sparse.get(first..).unwrap_or_default() {
-            if (object, number) != (at.object, at.frame) {
-                break;
-            }
-            let Some(run) = self.live.get(size(u64::from(extent))) else {
-                break;
-            };
-            let start = size(u64::from(run.offset) * SECTOR);
-            let end = start + size(u64::from(run.sectors) * SECTOR);
-            let piece = payload.get(start..end);
-            let piece = piece.expect("rows were checked against their frames");
-            self.pieces.push((extent, self.payload.len()));
-            self.payload.extend_from_slice(piece);
-        }
-        count(self.payload.len() - before)
+    /// Takes the live pieces of a frame; gives how many bytes they have.
+    pub(crate) fn take(&mut self, pieces: Vec<(u32, Bytes)>) -> u64 {
+        let taken = pieces.iter().map(|(_, piece)| length(piece)).sum();
+        self.bytes += taken;
+        self.pieces.extend(pieces);
+        taken
     }
 
     /// Packs what was gathered: frames, and for each the pieces in it, with layer and frame left 0.
     pub(crate) fn drain(&mut self) -> Vec<(EncodedFrame, Vec<Packed>)> {
-        let payload = std::mem::take(&mut self.payload);
+        self.bytes = 0;
         let mut pieces = std::mem::take(&mut self.pieces);
-        pieces.sort_unstable();
-        let live = |extent: u32| self.live.get(size(u64::from(extent)));
-        let pieces: Vec<(u32, &[u8])> = pieces
-            .into_iter()
-            .map(|(extent, start)| {
-                let sectors = live(extent).map_or(0, |run| run.sectors);
-                let end = start + size(u64::from(sectors) * SECTOR);
-                (extent, payload.get(start..end).unwrap_or_default())
-            })
-            .collect();
+        pieces.sort_unstable_by_key(|&(extent, _)| extent);
+        let pieces = pieces.iter().map(|(extent, piece)| (*extent, &piece[..]));
+        let pieces: Vec<(u32, &[u8])> = pieces.collect();
         pack(&pieces, FRAME_BYTES_DEFAULT, self.level)
     }
 }

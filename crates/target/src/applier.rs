@@ -135,30 +135,41 @@ impl Applier<'_> {
         frame: &EncodedFrame,
         window: &[Extent],
     ) -> Result<Applied, TargetError> {
-        let payload = frame.decode().map_err(|error| TargetError {
-            place: self.source.name(at.place),
-            kind: TargetErrorKind::Corrupt(error),
-        })?;
         let place = (at.object, at.frame);
         let first = window.partition_point(|extent| (extent.object, extent.frame) < place);
+        let of_frame = window.get(first..).unwrap_or_default();
+        let of_frame = of_frame
+            .iter()
+            .take_while(|extent| (extent.object, extent.frame) == place);
+        let written = frame.with_payload(|payload| {
+            let mut applied = Applied::default();
+            for extent in of_frame {
+                applied = applied.and(self.apply_piece(extent, payload)?);
+            }
+            Ok(applied)
+        });
+        written.unwrap_or_else(|error| {
+            Err(TargetError {
+                place: self.source.name(at.place),
+                kind: TargetErrorKind::Corrupt(error),
+            })
+        })
+    }
+
+    fn apply_piece(&self, extent: &Extent, payload: &[u8]) -> Result<Applied, TargetError> {
+        let start = size(u64::from(extent.offset) * SECTOR);
+        let bytes = u64::from(extent.sectors) * SECTOR;
+        let piece = payload.get(start..start + size(bytes));
+        let piece = piece.expect("rows were checked against their frames");
+        let offset = extent.start * SECTOR;
         let mut applied = Applied::default();
-        for extent in window.get(first..).unwrap_or_default() {
-            if (extent.object, extent.frame) != place {
-                break;
-            }
-            let start = size(u64::from(extent.offset) * SECTOR);
-            let bytes = u64::from(extent.sectors) * SECTOR;
-            let piece = payload.get(start..start + size(bytes));
-            let piece = piece.expect("rows were checked against their frames");
-            let offset = extent.start * SECTOR;
-            if self.mode == Mode::Compare && self.holds(offset, piece)? {
-                applied.equal_bytes += bytes;
-            } else {
-                self.disk.write_at(offset, piece)?;
-                applied.written_bytes += bytes;
-            }
-            self.done_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.mode == Mode::Compare && self.holds(offset, piece)? {
+            applied.equal_bytes += bytes;
+        } else {
+            self.disk.write_at(offset, piece)?;
+            applied.written_bytes += bytes;
         }
+        self.done_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(applied)
     }
 

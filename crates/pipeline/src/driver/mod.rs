@@ -25,7 +25,11 @@ mod room;
 mod tests;
 
 use std::{
-    sync::Arc,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{Builder, Scope, scope},
     time::Duration,
 };
@@ -63,6 +67,8 @@ const READ_AHEAD: usize = 2;
 const PARTS_WAITING: usize = 64;
 /// Commits whose segments wait to be deleted.
 const ACKNOWLEDGES_WAITING: usize = 64;
+/// Segments that are deleted at a time.
+const DELETES_AT_ONCE: u64 = 4;
 /// Events that wait to be looked at.
 const EVENTS_WAITING: usize = 16;
 
@@ -274,10 +280,39 @@ fn acknowledge(
             position = newer;
         }
         figures.waiting(Stage::Acknowledge, input.len());
-        let work = || acknowledger.acknowledge(&position);
+        let work = || delete_all(&acknowledger, acknowledger.covered(&position));
         figures.busy(Stage::Acknowledge, 0, work)?;
+        acknowledger.deleted(&position);
     }
     Ok(())
+}
+
+/// Deletes segments, several at a time: a large one takes the system its time.
+fn delete_all(acknowledger: &Acknowledger, segments: Range<u64>) -> Result<(), Error> {
+    let next = AtomicU64::new(segments.start);
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= segments.end {
+                return Ok(());
+            }
+            acknowledger.delete(number)?;
+        }
+    };
+    let others = count(&segments).min(DELETES_AT_ONCE).saturating_sub(1);
+    scope(|scope| {
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+        let mine = work();
+        let others = others.into_iter().map(|other| {
+            let joined = other.join();
+            joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        others.fold(mine, Result::and)
+    })
+}
+
+const fn count(segments: &Range<u64>) -> u64 {
+    segments.end.saturating_sub(segments.start)
 }
 
 fn spawn_telling<'scope>(

@@ -1,6 +1,8 @@
 //! Deleting segments that committed points cover.
 
-use afterimage_cache::{acknowledge, segment_key, segment_number, stream_prefix};
+use std::ops::Range;
+
+use afterimage_cache::{segment_key, segment_number, stream_prefix};
 use afterimage_changelog::Position;
 
 use crate::{error::Error, ingest::IngestParts};
@@ -36,15 +38,32 @@ impl Acknowledger {
     ///
     /// The cache failed; what is left is deleted by the next open.
     pub(crate) fn acknowledge(&mut self, position: &Position) -> Result<(), Error> {
+        for number in self.covered(position) {
+            self.delete(number)?;
+        }
+        self.deleted(position);
+        Ok(())
+    }
+
+    /// The segments that may still be in the cache and lie before a position.
+    pub(crate) const fn covered(&self, position: &Position) -> Range<u64> {
+        self.oldest..position.segment
+    }
+
+    /// Deletes one of them; in any order, several at once if need be.
+    pub(crate) fn delete(&self, number: u64) -> Result<(), Error> {
         let IngestParts {
             cache,
             group,
             stream,
             ..
         } = &self.parts;
-        acknowledge(cache.as_ref(), group, stream, self.oldest, position)?;
+        Ok(cache.delete(&segment_key(group, stream, number))?)
+    }
+
+    /// All of those before a position are gone.
+    pub(crate) const fn deleted(&mut self, position: &Position) {
         self.oldest = position.segment;
-        Ok(())
     }
 
     fn sweep(&mut self, position: &Position) -> Result<(), Error> {
@@ -63,7 +82,7 @@ impl Acknowledger {
             };
             match segment_number(&entry.key) {
                 Some(number) if number < position.segment => {
-                    cache.delete(&segment_key(group, stream, number))?;
+                    self.delete(number)?;
                 }
                 Some(_) => break,
                 None => {}

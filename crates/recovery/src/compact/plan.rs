@@ -14,7 +14,7 @@ pub struct CompactionSettings {
     /// may be dead or lie in another order than on the disk.
     pub dead_percent_max: u64,
     /// The share of a list of one run that a rewrite may be able to give back before there is one.
-    /// Ingest copies frames of which only a quarter is live; this is where the rest is given back.
+    /// Ingest copies frames of which only an eighth is live; this is where the rest is given back.
     /// It happens once to a run, so it may be less.
     pub own_dead_percent_max: u64,
     /// Bytes below which giving them back is not worth a commit.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use afterimage::{
-    cache::{acknowledge, segment_key, segment_number},
+    cache::{segment_key, segment_number},
     recovery::Manifest,
     storage::{Key, Store, StoreError, Upload},
 };
@@ -93,7 +93,9 @@ impl Hooks for AcknowledgeFirst {
             && let Ok(manifest) = Manifest::decode(&body.concat())
             && let Some(position) = manifest.partial().position(&stream)
         {
-            drop(acknowledge(self.0.as_ref(), &group, &stream, 0, &position));
+            for number in 0..position.segment {
+                drop(self.0.delete(&segment_key(&group, &stream, number)));
+            }
         }
         store.create(key, body)
     }
