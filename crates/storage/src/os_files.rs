@@ -260,9 +260,8 @@ mod tests {
     fn a_draft_holds_what_was_written_whatever_way_it_went() {
         let dir = tempfile::tempdir().unwrap();
         let small = usize::try_from(SMALL_BYTES).unwrap();
-        let content: Vec<u8> = (0..small + (3 << 20) + 4097)
-            .map(|at| (at % 251) as u8)
-            .collect();
+        let length = small + (3 << 20) + 4097;
+        let content: Vec<u8> = (0..=250u8).cycle().take(length).collect();
         for end in [
             0,
             small - 1,
