@@ -106,7 +106,7 @@ fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let (ended, ends) = std::sync::mpsc::channel();
     // Where it fails again the thread stays behind, and the test does not.
-    std::thread::spawn(move || {
+    let started = std::thread::Builder::new().spawn(move || {
         let pool = pool.unwrap();
         let figures = Figures::new(&parts.group, Arc::clone(&parts.clock));
         let stages = open(&parts).unwrap();
@@ -127,6 +127,7 @@ fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
         let ran = driver.run(stages, &mut |_| {});
         ended.send(ran.unwrap_err().kind()).unwrap();
     });
+    started.unwrap();
     let told: Vec<ErrorKind> = (0..2)
         .map(|_| ends.recv_timeout(LONG).expect("the run ends"))
         .collect();
