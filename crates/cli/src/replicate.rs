@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 
 use crate::{
     args::Replicate,
+    compact_rate_arg::CompactRate,
     failure::Failure,
     live,
     output::{Output, size, time},
     progress,
     signals::stop_on_signal,
+    tended,
 };
 
 /// `DISK=PATH[,record=FILE]`.
@@ -63,11 +65,16 @@ pub(crate) fn run(arguments: &Replicate, output: &mut Output) -> Result<(), Fail
         .unwrap_or_default()
         .max(Duration::from_millis(10));
     let rewind = rewind.map(Duration::try_from).transpose();
-    let upkeep = Upkeep {
+    let mut upkeep = Upkeep {
         keep: keep.clone(),
         rewind: rewind.map_err(|_| Failure::invalid("--rewind is a time above zero"))?,
         ..Upkeep::default()
     };
+    match arguments.compact_rate {
+        CompactRate::Off => upkeep.compact = None,
+        CompactRate::Unlimited => {}
+        CompactRate::Bytes(bytes) => upkeep.compact_bytes_per_second = Some(bytes),
+    }
     let cache = open_existing_store(cache)?;
     let target = open_store(target)?;
     let mut builder = Pipeline::builder(group.clone(), cache, target)
@@ -137,6 +144,25 @@ fn tell(output: &mut Output, event: &Event, figures: &Figures, once: bool) -> Re
             output.value(&json!({"event": "replica_failed", "disk": disk.as_str(),
                 "message": error.to_string()}))?;
             output.note(&format!("replica {disk} failed, points go on: {error}"))
+        }
+        Event::Upkeep(tended) => {
+            let mut value = tended::fields(tended);
+            value.insert("event".to_owned(), "upkeep".into());
+            output.value(&Value::Object(value))?;
+            // Manifests come and go all the time.
+            if tended.pruned + tended.compacted + tended.collected.objects == 0 {
+                return Ok(());
+            }
+            output.note(&format!("upkeep: {}", tended::line(tended)))
+        }
+        Event::UpkeepFailed { error } => {
+            output.value(
+                &json!({"event": "upkeep_failed", "kind": error.kind().word(),
+                "message": error.to_string()}),
+            )?;
+            output.note(&format!(
+                "upkeep of the target failed, points go on: {error}"
+            ))
         }
         Event::Retry { error, pause } => {
             output.value(&json!({"event": "retry", "message": error.to_string(),
