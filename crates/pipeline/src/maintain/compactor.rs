@@ -149,3 +149,50 @@ impl Compactor {
         Ok(ControlFlow::Continue(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use afterimage_recovery::{compact::Shape, load_head, name::layer_key};
+
+    use super::*;
+    use crate::{in_use::InUse, maintain::Upkeep, stages::tests::committed};
+
+    #[test]
+    fn a_damaged_list_is_not_tried_again_and_those_behind_it_are() {
+        let parts = committed(3);
+        let head = load_head(parts.target.as_ref(), &parts.group).unwrap();
+        let manifest = head.unwrap().manifest;
+        let list = |point: usize| List {
+            point: manifest.points[point].id,
+            layers: manifest.points[point].layers.clone(),
+            shape: Shape::Merge,
+        };
+        let job = |lists: Vec<List>| Job {
+            epoch: manifest.epoch,
+            lists,
+        };
+        let compactor = Compactor::of(&Tools {
+            group: parts.group.clone(),
+            target: Arc::clone(&parts.target),
+            nonces: Arc::clone(&parts.nonces),
+            clock: Arc::clone(&parts.clock),
+            upkeep: Upkeep::default(),
+            memory: 64 << 20,
+            in_use: InUse::default(),
+        });
+        let compactor = compactor.unwrap();
+        let mut on = |_bytes| ControlFlow::Continue(());
+        let layer = manifest.points[1].layers[0];
+        let key = layer_key(&parts.group, layer.epoch, layer.id);
+        parts.target.delete(&key).unwrap();
+        let done = compactor.run(job(vec![list(0), list(1), list(2)]), &mut on);
+        assert_eq!(done.error.unwrap().kind(), ErrorKind::Corrupt);
+        assert_eq!(done.left, [manifest.points[2].id]);
+        let done = compactor.run(job(vec![list(2)]), &mut on);
+        assert!(done.error.is_none() && done.left.is_empty());
+        // Stopped: all of them are left.
+        let mut off = |_bytes| ControlFlow::Break(());
+        let done = compactor.run(job(vec![list(0), list(2)]), &mut off);
+        assert_eq!(done.left, [manifest.points[0].id, manifest.points[2].id]);
+    }
+}

@@ -4,6 +4,7 @@
 //! | part | what |
 //! | --- | --- |
 //! | [`Maintenance`] | decides what is next, and notes what was committed |
+//! | [`upkeep`] | what is wanted, and what was done |
 //! | [`lists`] | which lists of layers may want compaction |
 //! | [`compactor`] | rewrites them, which takes long and commits nothing |
 //! | [`pacer`] | how fast it may |
@@ -13,10 +14,10 @@ mod beside;
 mod compactor;
 mod lists;
 mod pacer;
+mod upkeep;
 
 use std::{
     collections::BTreeSet,
-    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,10 +25,8 @@ use std::{
 use afterimage_cache::open_segment;
 use afterimage_changelog::{Epoch, Name, ObjectId, Timestamp, count};
 use afterimage_recovery::{
-    Change, Collected, Collector, Head, IndexJob, IndexLimits, LayerRef, Manifest, RecoveryError,
-    RecoveryErrorKind, StreamPosition,
-    compact::CompactionSettings,
-    forget_ended,
+    Change, Collected, Collector, Head, IndexJob, LayerRef, Manifest, RecoveryError,
+    RecoveryErrorKind, StreamPosition, forget_ended,
     holds::list_holds,
     mark_pruning,
     name::{index_key, layer_key},
@@ -38,6 +37,7 @@ use afterimage_recovery::{
 use afterimage_storage::{Key, Nonces, Store};
 
 pub(crate) use self::beside::Upkeeping;
+pub use self::upkeep::{Tended, Upkeep};
 use self::{
     compactor::{Compactor, Done, Job},
     lists::Lists,
@@ -55,36 +55,6 @@ use crate::{
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 /// Manifests that may wait to be collected while nothing else does.
 const MANIFESTS_WAITING_MAX: usize = 64;
-
-/// What is kept, and what is done in the background.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upkeep {
-    /// Which points stay; where none is given, what the group was told before, or all.
-    pub keep: Option<Keep>,
-    /// How far back single writes can be gone to, from the newest point on.
-    pub rewind: Option<Duration>,
-    /// When layers are compacted; never where nothing is given.
-    pub compact: Option<CompactionSettings>,
-    /// Bytes that compaction reads in a second, and writes at most as many; as fast as it goes where
-    /// none are given. Beside an ingest that has more to do than it manages it goes slower anyway.
-    pub compact_bytes_per_second: Option<NonZeroU64>,
-    /// How layers are merged into indexes.
-    pub index: IndexLimits,
-}
-
-impl Default for Upkeep {
-    /// All points, and layers compacted as fast as it goes: a target that is not compacted costs more
-    /// space and slower restores with every point, and nobody would know why.
-    fn default() -> Upkeep {
-        Upkeep {
-            keep: None,
-            rewind: None,
-            compact: Some(CompactionSettings::default()),
-            compact_bytes_per_second: None,
-            index: IndexLimits::default(),
-        }
-    }
-}
 
 /// What the upkeep of a target works with.
 #[derive(Clone)]
@@ -124,30 +94,6 @@ impl std::fmt::Debug for Tools {
 impl std::fmt::Debug for Maintenance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Maintenance({})", self.tools.group)
-    }
-}
-
-/// What one round of upkeep did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tended {
-    /// Points that were pruned.
-    pub pruned: u64,
-    /// Layers that took the place of others.
-    pub compacted: u64,
-    /// Stored bytes that were read to make them.
-    pub compacted_bytes: u64,
-    /// Merged indexes made.
-    pub indexed: u64,
-    /// What was deleted.
-    pub collected: Collected,
-}
-
-impl Tended {
-    /// Whether nothing changed, at the target or in what a manifest says.
-    #[must_use]
-    pub const fn is_nothing(&self) -> bool {
-        let changed = self.pruned + self.compacted + self.indexed;
-        changed + self.collected.objects + self.collected.manifests == 0
     }
 }
 
@@ -529,7 +475,7 @@ impl Around for Alone<'_> {
 
 #[cfg(test)]
 mod tests {
-    use afterimage_recovery::{Committer, PointReader};
+    use afterimage_recovery::{Committer, IndexLimits, PointReader, compact::CompactionSettings};
 
     use super::*;
     use crate::stages::{open, tests::committed};
