@@ -144,7 +144,7 @@ fn what_has_no_bytes_is_told_by_its_name() {
     assert!(said(mark).unwrap().starts_with("pruning mark, intact\n"));
     assert_eq!(
         said("ended/12").unwrap(),
-        "mark of an end, intact\nepoch  12\n"
+        "mark of an end, intact\n  epoch  12"
     );
     for other in [
         "00112233445566778899AABBCCDDEEFF",
