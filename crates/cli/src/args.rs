@@ -6,6 +6,7 @@ use afterimage::{Moment, Name, PointSelector, recovery::retention::Keep};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
+    compact_rate_arg::CompactRate,
     pin::{Until, parse_until},
     point_arg,
     replicate::ReplicaArg,
@@ -148,7 +149,8 @@ pub(crate) struct Replicate {
     /// Where the points go: a path or file:// URL
     #[arg(long, value_name = "URL", env = "AFTERIMAGE_TARGET")]
     pub(crate) target: String,
-    /// End when every complete interval in the cache is a point
+    /// End when every complete interval in the cache is a point; what is not compacted by then is left
+    /// to the next run, or to prune
     #[arg(long)]
     pub(crate) once: bool,
     /// Keep a raw file or block device at the newest point; a device needs `,record=FILE` as well
@@ -171,6 +173,10 @@ pub(crate) struct Replicate {
     /// any single write in it
     #[arg(long, value_name = "TIME")]
     pub(crate) rewind: Option<jiff::SignedDuration>,
+    /// How fast layers are compacted in the background: bytes read a second, as in 100MiB/s, unlimited,
+    /// or off. While points are behind it goes slower anyway
+    #[arg(long, default_value = "unlimited", value_name = "RATE")]
+    pub(crate) compact_rate: CompactRate,
     /// How often to look for the next segment
     #[arg(long, default_value = "1s", value_name = "TIME")]
     pub(crate) poll: jiff::SignedDuration,
@@ -214,7 +220,8 @@ pub(crate) struct Prune {
     /// Say what becomes of each point and why, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do it although a worker was heard of lately; one that is at work ends as fenced
+    /// Do it although a worker was heard of lately that has not said that it ended; one that is at
+    /// work ends as fenced
     #[arg(long)]
     pub(crate) take_over: bool,
 }

@@ -156,7 +156,7 @@ fn describe(path: &Path, rows: bool) -> Result<Report, InspectErrorKind> {
     }
 }
 
-/// Boundaries and pruning marks have no bytes: their names are all they say.
+/// Boundaries and marks have no bytes: their names are all they say.
 fn empty(path: &Path) -> Option<Report> {
     let name = path.file_name()?.to_str()?;
     if name.len() == 20 && name.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -168,6 +168,15 @@ fn empty(path: &Path) -> Option<Report> {
     if name.len() == 32 && name.bytes().all(is_id) {
         let mut report = Report::new("pruning mark");
         report.field("id", Cell::text(name));
+        return Some(report);
+    }
+    let folder = path.parent().and_then(Path::file_name);
+    if folder.is_some_and(|folder| folder == "ended")
+        && !name.starts_with(['0', '+'])
+        && let Ok(epoch) = name.parse()
+    {
+        let mut report = Report::new("mark of an end");
+        report.field("epoch", Cell::Number(epoch));
         return Some(report);
     }
     None

@@ -1,6 +1,7 @@
 //! The `afterimage` command.
 
 mod args;
+mod compact_rate_arg;
 mod demo;
 mod failure;
 mod import;
@@ -18,6 +19,7 @@ mod replicate;
 mod restore;
 mod signals;
 mod size_arg;
+mod tended;
 mod verify;
 
 use std::process::ExitCode;

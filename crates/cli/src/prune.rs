@@ -2,10 +2,7 @@
 
 use afterimage::{
     Point, Tend, Upkeep, decisions, open_existing_store,
-    recovery::{
-        compact::CompactionSettings,
-        retention::{Decision, Keep},
-    },
+    recovery::retention::{Decision, Keep},
 };
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
@@ -15,6 +12,7 @@ use crate::{
     failure::Failure,
     output::{Output, size, time},
     signals::stop_on_signal,
+    tended,
 };
 
 pub(crate) fn run(arguments: &args::Prune, output: &mut Output) -> Result<(), Failure> {
@@ -31,8 +29,6 @@ pub(crate) fn run(arguments: &args::Prune, output: &mut Output) -> Result<(), Fa
     }
     let upkeep = Upkeep {
         keep: keep.clone(),
-        rewind: None,
-        compact: Some(CompactionSettings::default()),
         ..Upkeep::default()
     };
     let tend = Tend {
@@ -40,25 +36,8 @@ pub(crate) fn run(arguments: &args::Prune, output: &mut Output) -> Result<(), Fa
         ..Tend::new(target, at.group.clone(), upkeep)
     };
     let tended = tend.run(&stop_on_signal()?)?;
-    output.value(&json!({
-        "pruned_points": tended.pruned,
-        "compacted_layers": tended.compacted,
-        "indexes": tended.indexed,
-        "deleted_objects": tended.collected.objects,
-        "deleted_manifests": tended.collected.manifests,
-        "held_objects": tended.collected.held,
-    }))?;
-    output.note(&format!(
-        "{} points pruned, {} layers compacted, {} objects and {} manifests deleted{}",
-        tended.pruned,
-        tended.compacted,
-        tended.collected.objects,
-        tended.collected.manifests,
-        match tended.collected.held {
-            0 => String::new(),
-            held => format!("; {held} objects stay while somebody reads them"),
-        }
-    ))
+    output.value(&Value::Object(tended::fields(&tended)))?;
+    output.note(&tended::line(&tended))
 }
 
 fn explain(

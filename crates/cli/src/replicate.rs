@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 
 use crate::{
     args::Replicate,
+    compact_rate_arg::CompactRate,
     failure::Failure,
     live,
     output::{Output, size, time},
     progress,
     signals::stop_on_signal,
+    tended,
 };
 
 /// `DISK=PATH[,record=FILE]`.
@@ -55,19 +57,12 @@ pub(crate) fn run(arguments: &Replicate, output: &mut Output) -> Result<(), Fail
         memory,
         threads,
         poll,
-        keep,
-        rewind,
         ..
     } = arguments;
     let poll = Duration::try_from(*poll)
         .unwrap_or_default()
         .max(Duration::from_millis(10));
-    let rewind = rewind.map(Duration::try_from).transpose();
-    let upkeep = Upkeep {
-        keep: keep.clone(),
-        rewind: rewind.map_err(|_| Failure::invalid("--rewind is a time above zero"))?,
-        ..Upkeep::default()
-    };
+    let upkeep = upkeep(arguments)?;
     let cache = open_existing_store(cache)?;
     let target = open_store(target)?;
     let mut builder = Pipeline::builder(group.clone(), cache, target)
@@ -107,6 +102,22 @@ pub(crate) fn run(arguments: &Replicate, output: &mut Output) -> Result<(), Fail
     summary(output, group, outcome)
 }
 
+/// What is done beside the points.
+fn upkeep(arguments: &Replicate) -> Result<Upkeep, Failure> {
+    let rewind = arguments.rewind.map(Duration::try_from).transpose();
+    let mut upkeep = Upkeep {
+        keep: arguments.keep.clone(),
+        rewind: rewind.map_err(|_| Failure::invalid("--rewind is a time above zero"))?,
+        ..Upkeep::default()
+    };
+    match arguments.compact_rate {
+        CompactRate::Off => upkeep.compact = None,
+        CompactRate::Unlimited => {}
+        CompactRate::Bytes(bytes) => upkeep.compact_bytes_per_second = Some(bytes),
+    }
+    Ok(upkeep)
+}
+
 fn tell(output: &mut Output, event: &Event, figures: &Figures, once: bool) -> Result<(), Failure> {
     match event {
         Event::Point { report, elapsed } if output.is_json() => {
@@ -137,6 +148,25 @@ fn tell(output: &mut Output, event: &Event, figures: &Figures, once: bool) -> Re
             output.value(&json!({"event": "replica_failed", "disk": disk.as_str(),
                 "message": error.to_string()}))?;
             output.note(&format!("replica {disk} failed, points go on: {error}"))
+        }
+        Event::Upkeep(tended) => {
+            let mut value = tended::fields(tended);
+            value.insert("event".to_owned(), "upkeep".into());
+            output.value(&Value::Object(value))?;
+            // Manifests come and go all the time.
+            if tended.pruned + tended.compacted + tended.collected.objects == 0 {
+                return Ok(());
+            }
+            output.note(&format!("upkeep: {}", tended::line(tended)))
+        }
+        Event::UpkeepFailed { error } => {
+            output.value(
+                &json!({"event": "upkeep_failed", "kind": error.kind().word(),
+                "message": error.to_string()}),
+            )?;
+            output.note(&format!(
+                "upkeep of the target failed, points go on: {error}"
+            ))
         }
         Event::Retry { error, pause } => {
             output.value(&json!({"event": "retry", "message": error.to_string(),
@@ -198,4 +228,32 @@ fn summary(output: &mut Output, group: &Name, outcome: Outcome) -> Result<(), Fa
         size(outcome.source_bytes),
         size(outcome.stored_bytes)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Arguments, Command};
+
+    #[test]
+    fn compaction_is_on_unless_it_is_turned_off() {
+        let of = |more: &[&str]| {
+            let called = ["afterimage", "replicate", "--group", "shop"];
+            let stores = ["--cache", "cache", "--target", "points"];
+            let called = called.iter().chain(&stores).chain(more);
+            match Arguments::parse_from(called).command {
+                Command::Replicate(arguments) => upkeep(&arguments).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(of(&[]).compact.is_some());
+        assert_eq!(of(&[]).compact_bytes_per_second, None);
+        assert_eq!(of(&["--compact-rate", "off"]).compact, None);
+        let bounded = of(&["--compact-rate", "100MiB/s"]);
+        assert!(bounded.compact.is_some());
+        let rate = bounded.compact_bytes_per_second.unwrap();
+        assert_eq!(rate.get(), 100 << 20);
+    }
 }

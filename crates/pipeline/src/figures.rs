@@ -23,6 +23,7 @@ use self::{meter::Meter, snapshot::Sample};
 use crate::{
     clock::{Clock, instant},
     ingest::PointReport,
+    maintain::Tended,
     stages::Counts,
 };
 
@@ -211,6 +212,43 @@ impl Figures {
             gauge!("afterimage_rpo_seconds", &labels)
                 .set(Duration::from_micros(since).as_secs_f64());
         }
+    }
+
+    /// Upkeep did something.
+    pub(crate) fn tended(&self, tended: &Tended) {
+        let Tended {
+            pruned,
+            compacted,
+            compacted_bytes,
+            indexed,
+            collected,
+        } = *tended;
+        let mut state = self.state();
+        state.sums.pruned_points += pruned;
+        state.sums.compacted_layers += compacted;
+        state.sums.compacted_bytes += compacted_bytes;
+        state.sums.indexes += indexed;
+        state.sums.deleted_objects += collected.objects;
+        state.sums.deleted_manifests += collected.manifests;
+        drop(state);
+        self.count("afterimage_pruned_points_total", pruned);
+        self.count("afterimage_compacted_layers_total", compacted);
+        self.count("afterimage_compacted_bytes_total", compacted_bytes);
+        self.count("afterimage_indexes_total", indexed);
+        self.count("afterimage_deleted_objects_total", collected.objects);
+        self.count("afterimage_deleted_manifests_total", collected.manifests);
+    }
+
+    /// Upkeep failed.
+    pub(crate) fn upkeep_failed(&self) {
+        self.state().sums.upkeep_failures += 1;
+        self.count("afterimage_upkeep_failures_total", 1);
+    }
+
+    /// Whether the stages have more to do than they manage: something waits to be cut or moved.
+    pub(crate) fn is_pressed(&self) -> bool {
+        let waits = |stage: &StageFigures| stage.waiting.load(Ordering::Relaxed) > 0;
+        waits(&self.cut) || waits(&self.moving)
     }
 
     fn count(&self, name: &'static str, by: u64) {

@@ -21,6 +21,7 @@ mod error;
 mod figures;
 mod gather;
 mod held;
+mod in_use;
 mod ingest;
 mod location;
 mod maintain;

@@ -1,23 +1,24 @@
 //! A pipeline: its settings, its runs, and what is told of them.
 
-use std::{num::NonZeroUsize, ops::ControlFlow, sync::Arc, thread, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, thread, time::Duration};
 
 use afterimage_cache::streams;
 use afterimage_changelog::{Epoch, Name};
-use afterimage_recovery::{Head, load_head};
+use afterimage_recovery::load_head;
 use afterimage_storage::{Nonces, Store};
-use crossbeam_channel::Receiver;
 
 use crate::{
     clock::{Clock, system_clock},
-    driver::{Asker, Driver},
+    driver::Driver,
     error::{Error, ErrorKind},
     figures::Figures,
+    in_use::InUse,
     ingest::{IngestParts, PointReport},
-    maintain::{Maintenance, Upkeep},
+    maintain::{Tended, Tools, Upkeep, Upkeeping},
     replicas::{ReplicaReport, ReplicaSpec},
-    stages,
+    stages::{self, PART_SHARE},
     stop::Stop,
+    tend::say_ended,
 };
 
 /// Longest pause between two tries.
@@ -44,6 +45,13 @@ pub enum Event {
     ReplicaFailed {
         /// Which disk.
         disk: Name,
+        /// Why.
+        error: Error,
+    },
+    /// Something was done to keep the target in shape.
+    Upkeep(Tended),
+    /// The target could not be kept in shape; points go on, and it is tried again.
+    UpkeepFailed {
         /// Why.
         error: Error,
     },
@@ -134,7 +142,7 @@ impl PipelineBuilder {
     }
 
     /// Which points stay, and what else is done beside making them. Default: all points, merged
-    /// indexes.
+    /// indexes, compaction.
     #[must_use]
     pub fn upkeep(mut self, upkeep: Upkeep) -> PipelineBuilder {
         self.upkeep = upkeep;
@@ -221,15 +229,17 @@ impl Pipeline {
         &self.figures
     }
 
-    /// Runs until every complete interval in the cache is a point and the replicas stand there.
+    /// Runs until every complete interval in the cache is a point and the replicas stand there. Layers
+    /// are compacted while points are made and not longer: what remains is for the next run, or for
+    /// [`Tend`](crate::Tend).
     ///
     /// # Errors
     ///
     /// Whatever stops it; what was committed until then stays, and the next run goes on behind it.
     pub fn run_once(&self, watch: &mut Watch<'_>) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::default();
-        self.attempt(None, &mut outcome, watch)?;
-        Ok(outcome)
+        let mut run = Run::default();
+        let ended = self.attempt(None, &mut run, watch);
+        self.end(&run, ended)
     }
 
     /// Runs until stopped. A store that does not answer or is full is tried again, with pauses of up
@@ -239,13 +249,18 @@ impl Pipeline {
     ///
     /// What waiting cannot mend: a gap, damage, another worker, a disk that failed.
     pub fn run(&self, stop: &Stop, watch: &mut Watch<'_>) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::default();
+        let mut run = Run::default();
+        let ended = self.run_until(stop, &mut run, watch);
+        self.end(&run, ended)
+    }
+
+    fn run_until(&self, stop: &Stop, run: &mut Run, watch: &mut Watch<'_>) -> Result<(), Error> {
         let mut pause = Duration::from_secs(1);
         while !stop.is_stopped() {
-            let before = outcome.points;
-            match self.attempt(Some(stop), &mut outcome, watch) {
+            let before = run.outcome.points;
+            match self.attempt(Some(stop), run, watch) {
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    if outcome.points > before {
+                    if run.outcome.points > before {
                         pause = Duration::from_secs(1);
                     }
                     watch(Event::Retry { error, pause });
@@ -256,7 +271,15 @@ impl Pipeline {
                 Ok(()) => {}
             }
         }
-        Ok(outcome)
+        Ok(())
+    }
+
+    /// Says that the run has ended, whatever it ended with: none of its threads is there any more.
+    fn end(&self, run: &Run, ended: Result<(), Error>) -> Result<Outcome, Error> {
+        if let Some(epoch) = run.epoch {
+            say_ended(&self.parts.target, &self.parts.group, epoch);
+        }
+        ended.map(|()| run.outcome)
     }
 
     /// The group's stream.
@@ -288,7 +311,7 @@ impl Pipeline {
     fn attempt(
         &self,
         stop: Option<&Stop>,
-        outcome: &mut Outcome,
+        run: &mut Run,
         watch: &mut Watch<'_>,
     ) -> Result<(), Error> {
         let mut waiting = false;
@@ -307,7 +330,7 @@ impl Pipeline {
                 }
             }
         };
-        outcome.found_stream = true;
+        run.outcome.found_stream = true;
         let PipelineBuilder {
             group,
             cache,
@@ -330,87 +353,42 @@ impl Pipeline {
         };
         let stages = stages::open(&parts)?;
         let epoch = stages.commits.head().manifest.epoch;
+        run.epoch = Some(epoch);
+        let in_use = InUse::default();
+        let upkeeping = Upkeeping {
+            tools: Tools {
+                group: group.clone(),
+                target: Arc::clone(target),
+                nonces: Arc::clone(nonces),
+                clock: Arc::clone(clock),
+                upkeep: self.parts.upkeep.clone(),
+                memory: *memory / PART_SHARE,
+                in_use: in_use.clone(),
+            },
+            pool: &self.upkeep_pool,
+            figures: &self.figures,
+        };
         let driver = Driver {
             parts: &parts,
             pool: &self.pool,
             replicas,
+            in_use: &in_use,
             poll: stop.map(|stop| (stop, self.parts.poll)),
             figures: &self.figures,
-            maintain: &|heads, asker, stop| self.maintain(heads, asker, stop),
+            maintain: &|beside| upkeeping.run(beside),
         };
         let mut failing = Failing::default();
         let ran = driver.run(stages, &mut |event| {
             failing.note(&event);
             if let Event::Point { report, .. } = &event {
-                outcome.points += 1;
-                outcome.source_bytes += report.source_bytes;
-                outcome.stored_bytes += report.stored_bytes;
+                run.outcome.points += 1;
+                run.outcome.source_bytes += report.source_bytes;
+                run.outcome.stored_bytes += report.stored_bytes;
             }
             watch(event);
         });
         ran.map_err(|error| self.explain(error, epoch))?;
         failing.outcome()
-    }
-
-    /// Keeps the target in shape beside the ingest: hears of every new head, and asks for changes.
-    /// Returning lets the run end.
-    ///
-    /// What goes wrong here is told and tried again with the next head: points do not depend on it.
-    fn maintain(&self, heads: &Receiver<Arc<Head>>, asker: &Asker, stop: &Stop) {
-        let mut maintenance = None;
-        let mut last = None;
-        for head in heads {
-            if !stop.is_stopped() {
-                self.tend(&mut maintenance, &head, false, asker, stop);
-            }
-            last = Some(head);
-        }
-        // There are no more points now, so nothing can wait for them.
-        if let Some(head) = last.filter(|_| !stop.is_stopped()) {
-            self.tend(&mut maintenance, &head, true, asker, stop);
-        }
-    }
-
-    fn tend(
-        &self,
-        maintenance: &mut Option<Maintenance>,
-        head: &Head,
-        due: bool,
-        asker: &Asker,
-        stop: &Stop,
-    ) {
-        let PipelineBuilder {
-            target,
-            nonces,
-            clock,
-            upkeep,
-            ..
-        } = &self.parts;
-        let mut commit = |change| asker.commit(change).map(|head| Head::clone(&head));
-        let mut pace = |_bytes| match stop.is_stopped() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
-        // Not on the pool of the stages: what is asked for is waited for, and who commits it may be
-        // waiting for them.
-        let tended = self.upkeep_pool.install(|| {
-            let maintenance = match maintenance {
-                Some(maintenance) => maintenance,
-                None => maintenance.insert(Maintenance::open(
-                    Arc::clone(target),
-                    Arc::clone(nonces),
-                    Arc::clone(clock),
-                    upkeep.clone(),
-                    head,
-                )?),
-            };
-            maintenance.tend(head, due, &mut commit, &mut pace)
-        });
-        match tended {
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Stopped => {}
-            Err(error) => tracing::warn!(%error, "upkeep of the target failed; points go on"),
-        }
     }
 
     /// What another worker has covered and deleted looks like a gap or like damage to the one that
@@ -427,6 +405,14 @@ impl Pipeline {
             _ => error,
         }
     }
+}
+
+/// What one run came to so far.
+#[derive(Debug, Default)]
+struct Run {
+    outcome: Outcome,
+    /// With which it took the group over, the last time that it did.
+    epoch: Option<Epoch>,
 }
 
 /// The replicas that could not be brought forward the last time.

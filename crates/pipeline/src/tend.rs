@@ -1,12 +1,12 @@
 //! Tending to a target without a pipeline: pruning, compaction and collection where no worker runs.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::sync::Arc;
 
-use afterimage_changelog::{Name, Timestamp};
+use afterimage_changelog::{Epoch, Name, Timestamp};
 use afterimage_recovery::{
-    Committer, Point,
+    Committer, Point, has_ended,
     holds::list_holds,
-    load_head, plan_prune,
+    load_head, mark_ended, plan_prune,
     retention::{Decision, Keep},
 };
 use afterimage_storage::{Nonces, Store};
@@ -14,14 +14,18 @@ use afterimage_storage::{Nonces, Store};
 use crate::{
     clock::{Clock, system_clock},
     error::Error,
-    maintain::{Maintenance, Tended, Upkeep, kept_by},
+    in_use::InUse,
+    maintain::{Maintenance, Tended, Tools, Upkeep, kept_by},
     points::Points,
     stop::Stop,
 };
 
 /// A worker commits at least when it starts and with every point; one that was heard of so short a
-/// time ago is probably at work still.
+/// time ago is probably at work still, unless it said that it has ended.
 const QUIET_MICROS: u64 = 10 * 60 * 1_000_000;
+
+/// What compaction may hold where nothing else is done.
+const COMPACTION_BYTES: u64 = 64 << 20;
 
 /// What becomes of each point of a group, by a policy or by the one that the group has; nothing is
 /// changed.
@@ -112,7 +116,11 @@ impl Tend {
         let head = head
             .ok_or_else(|| Error::invalid(format!("there is no group {group} at this target")))?;
         let now = clock();
-        if !take_over && is_recent(head.manifest.created, now) {
+        let epoch = head.manifest.epoch;
+        if !take_over
+            && is_recent(head.manifest.created, now)
+            && !has_ended(target.as_ref(), group, epoch)?
+        {
             return Err(Error::invalid(format!(
                 "a worker committed to group {group} less than ten minutes ago and may be at work: \
                  it prunes by itself when it is given --keep; if none is at work, say so \
@@ -121,20 +129,28 @@ impl Tend {
         }
         let mut committer =
             Committer::acquire(Arc::clone(target), Arc::clone(nonces), group.clone(), now)?;
-        let head = committer.head().clone();
-        let mut maintenance = Maintenance::open(
-            Arc::clone(target),
-            Arc::clone(nonces),
-            Arc::clone(clock),
-            upkeep.clone(),
-            &head,
-        )?;
-        let mut commit = |change| Ok(committer.commit(change, clock())?.clone());
-        let mut pace = |_bytes| match stop.is_stopped() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        let head = Arc::new(committer.head().clone());
+        let tools = Tools {
+            group: group.clone(),
+            target: Arc::clone(target),
+            nonces: Arc::clone(nonces),
+            clock: Arc::clone(clock),
+            upkeep: upkeep.clone(),
+            memory: COMPACTION_BYTES,
+            in_use: InUse::default(),
         };
-        maintenance.tend(&head, true, &mut commit, &mut pace)
+        let mut maintenance = Maintenance::open(&tools, &head)?;
+        let mut commit = |change| Ok(Arc::new(committer.commit(change, clock())?.clone()));
+        let tended = maintenance.tend_all(stop, &mut commit);
+        say_ended(target, group, committer.epoch());
+        tended
+    }
+}
+
+/// Says that the worker of an epoch does nothing more, so that nobody waits for it.
+pub(crate) fn say_ended(target: &Arc<dyn Store>, group: &Name, epoch: Epoch) {
+    if let Err(error) = mark_ended(target.as_ref(), group, epoch) {
+        tracing::warn!(%group, %error, "it is not known to others that this worker has ended");
     }
 }
 

@@ -153,7 +153,8 @@ impl Collector {
         self.manifests.len()
     }
 
-    /// Deletes what waits and nobody holds.
+    /// Deletes what waits and nobody holds. What `in_use` names stays too: the worker itself reads from
+    /// that manifest.
     ///
     /// 1. creates the boundary below the head: from here on no other manifest counts; a crash leaves
     ///    manifests and objects that the next worker finds;
@@ -164,12 +165,17 @@ impl Collector {
     /// # Errors
     ///
     /// The store failed; what is left is deleted another time.
-    pub fn collect(&mut self, head: &Head, now: Timestamp) -> Result<Collected, RecoveryError> {
+    pub fn collect(
+        &mut self,
+        head: &Head,
+        in_use: Option<&Manifest>,
+        now: Timestamp,
+    ) -> Result<Collected, RecoveryError> {
         let Some(boundary) = head.manifest.number.checked_sub(1) else {
             return Ok(Collected::default());
         };
         self.bound(boundary)?;
-        let mut needed = BTreeSet::new();
+        let mut needed = in_use.map_or_else(BTreeSet::new, |used| objects(&self.group, used));
         let mut held = BTreeSet::new();
         for (key, hold) in list_holds(self.store.as_ref(), &self.group)? {
             if hold.until < now {

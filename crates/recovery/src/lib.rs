@@ -19,6 +19,7 @@ pub mod collect;
 pub mod committer;
 pub mod compact;
 mod cover;
+mod ended;
 mod error;
 pub mod hold;
 pub mod holds;
@@ -41,6 +42,7 @@ pub use chain::{Head, load_head};
 pub use change::{Change, Proposal, Replacement};
 pub use collect::{Collected, Collector};
 pub use committer::Committer;
+pub use ended::{forget_ended, has_ended, mark_ended};
 pub use error::{RecoveryError, RecoveryErrorKind};
 pub use index_writer::{IndexJob, IndexLimits, plan_indexes, write_index};
 pub use layer_writer::{

@@ -110,6 +110,18 @@ pub fn pruning_key(group: &Name, epoch: Epoch, id: ObjectId) -> Key {
     key(&format!("{group}/pruning/{}/{id}", epoch.0))
 }
 
+/// The prefix of the marks of workers that have ended in order.
+#[must_use]
+pub fn ended_prefix(group: &Name) -> Key {
+    key(&format!("{group}/ended"))
+}
+
+/// The key of the mark that the worker of an epoch has ended in order.
+#[must_use]
+pub fn ended_key(group: &Name, epoch: Epoch) -> Key {
+    key(&format!("{group}/ended/{}", epoch.0))
+}
+
 /// The key of a layer. The epoch is part of it, so workers of two epochs never share a name.
 #[must_use]
 pub fn layer_key(group: &Name, epoch: Epoch, id: ObjectId) -> Key {

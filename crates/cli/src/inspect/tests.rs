@@ -136,13 +136,21 @@ fn what_has_no_bytes_is_told_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let said = |name: &str| {
         let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         drop(FileDisk::create_new(&path, 0).unwrap());
         inspect(&path, false, false).map_err(|error| error.kind())
     };
     let mark = "00112233445566778899aabbccddeeff";
     assert!(said(mark).unwrap().starts_with("pruning mark, intact\n"));
+    assert_eq!(
+        said("ended/12").unwrap(),
+        "mark of an end, intact\n  epoch  12"
+    );
     for other in [
         "00112233445566778899AABBCCDDEEFF",
+        "ended/012",
+        "ended/last",
+        "started/12",
         "0011",
         "g0112233445566778899aabbccddeeff",
     ] {

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::Told;
 use crate::{
     held::Stands,
+    in_use::InUse,
     ingest::IngestParts,
     pipeline::Event,
     points::Points,
@@ -20,6 +21,7 @@ use crate::{
 pub(super) struct Following<'a> {
     pub(super) parts: &'a IngestParts,
     pub(super) replicas: &'a [ReplicaSpec],
+    pub(super) in_use: &'a InUse,
     pub(super) pool: &'a rayon::ThreadPool,
     pub(super) stop: &'a Stop,
 }
@@ -35,7 +37,9 @@ impl Following<'_> {
             if self.replicas.is_empty() || self.stop.is_stopped() {
                 continue;
             }
-            let points = Points::of(&self.parts.target, head.manifest.clone());
+            let reading = self.in_use.read(head);
+            let manifest = reading.head().manifest.clone();
+            let points = Points::of(&self.parts.target, manifest);
             let newest = ReplicaSpec::newest(&points);
             if newest.is_none() || newest == stand {
                 continue;

@@ -54,6 +54,7 @@ use crate::{
     clock::instant,
     error::Error,
     figures::{Figures, SEALERS, Stage},
+    in_use::InUse,
     ingest::IngestParts,
     pipeline::Event,
     replicas::ReplicaSpec,
@@ -90,8 +91,20 @@ pub(crate) enum Told {
     Failed(Error),
 }
 
-/// Told every new head and able to ask for changes, until the heads end or it is stopped.
-pub(crate) type Maintain<'a> = dyn Fn(&Receiver<Arc<Head>>, &Asker, &Stop) + Sync + 'a;
+/// What whoever works beside the stages has.
+#[derive(Debug)]
+pub(crate) struct Beside<'a> {
+    /// Every new head, unless there is a newer one already. When they end there are no more points.
+    pub(crate) heads: Receiver<Arc<Head>>,
+    /// For changes.
+    pub(crate) asker: Asker,
+    /// Says when to end early. The heads end soon after.
+    pub(crate) stop: &'a Stop,
+    tell: Sender<Told>,
+}
+
+/// Works beside the stages until the heads end.
+pub(crate) type Maintain<'a> = dyn Fn(&Beside<'_>) + Sync + 'a;
 
 /// Runs the stages of one ingest.
 #[derive(Clone, Copy)]
@@ -99,6 +112,8 @@ pub(crate) struct Driver<'a> {
     pub(crate) parts: &'a IngestParts,
     pub(crate) pool: &'a rayon::ThreadPool,
     pub(crate) replicas: &'a [ReplicaSpec],
+    /// Where the replicas say what they read from.
+    pub(crate) in_use: &'a InUse,
     /// How often to look for more, and until when; without it until there is nothing more.
     pub(crate) poll: Option<(&'a Stop, Duration)>,
     pub(crate) figures: &'a Figures,
@@ -116,6 +131,13 @@ struct Stops {
     halt: Stop,
     /// Stops what runs beside them.
     beside: Stop,
+}
+
+impl Beside<'_> {
+    /// Tells of something that happened.
+    pub(crate) fn tell(&self, event: Event) {
+        let _nobody = self.tell.send(Told::Event(event));
+    }
 }
 
 impl Driver<'_> {
@@ -253,6 +275,7 @@ impl Driver<'_> {
         let following = Following {
             parts: self.parts,
             replicas: self.replicas,
+            in_use: self.in_use,
             pool: self.pool,
             stop,
         };
@@ -264,7 +287,13 @@ impl Driver<'_> {
         let (upkeep, for_upkeep) = newest();
         let (asker, asks) = asking();
         let maintain = self.maintain;
-        spawn(scope, "upkeep", move || maintain(&for_upkeep, &asker, stop))?;
+        let beside = Beside {
+            heads: for_upkeep,
+            asker,
+            stop,
+            tell: tell.clone(),
+        };
+        spawn(scope, "upkeep", move || maintain(&beside))?;
         Ok((vec![replicas, upkeep], asks))
     }
 }

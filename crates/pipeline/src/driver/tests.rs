@@ -8,11 +8,12 @@ use std::{
 use afterimage_changelog::ObjectId;
 use afterimage_recovery::{Change, Replacement, load_head};
 
-use super::{Asker, Driver, Maintain};
+use super::{Beside, Driver, Maintain};
 use crate::{
     Event,
     error::{Error, ErrorKind},
     figures::Figures,
+    in_use::InUse,
     stages::{open, tests::parts},
 };
 
@@ -28,6 +29,7 @@ fn run(intervals: u8, maintain: &Maintain<'_>) -> (crate::IngestParts, Result<u6
         parts: &parts,
         pool: &pool.unwrap(),
         replicas: &[],
+        in_use: &InUse::default(),
         poll: None,
         figures: &figures,
         maintain,
@@ -60,7 +62,7 @@ fn stale() -> Change {
 #[test]
 fn changes_that_are_asked_for_are_committed_between_points() {
     let heads_seen = Mutex::new(0);
-    let (parts, ran) = run(20, &|heads, asker: &Asker, _| {
+    let (parts, ran) = run(20, &|Beside { heads, asker, .. }| {
         for (number, head) in heads.iter().enumerate() {
             let changed = asker.commit(keep(&format!("{number}d:all"))).unwrap();
             assert!(changed.manifest.number > head.manifest.number);
@@ -88,7 +90,7 @@ fn changes_that_are_asked_for_are_committed_between_points() {
 #[test]
 fn a_stale_change_is_refused_and_the_points_go_on() {
     let refusals = Mutex::new(Vec::new());
-    let (_, ran) = run(20, &|heads, asker: &Asker, _| {
+    let (_, ran) = run(20, &|Beside { heads, asker, .. }| {
         if heads.recv().is_ok() {
             let refused = asker.commit(stale()).unwrap_err();
             refusals.lock().unwrap().push(refused.kind());
@@ -106,7 +108,7 @@ fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let (ended, ends) = std::sync::mpsc::channel();
     // Where it fails again the thread stays behind, and the test does not.
-    let started = std::thread::Builder::new().spawn(move || {
+    let run = move || {
         let pool = pool.unwrap();
         let figures = Figures::new(&parts.group, Arc::clone(&parts.clock));
         let stages = open(&parts).unwrap();
@@ -116,9 +118,10 @@ fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
             parts: &parts,
             pool: &pool,
             replicas: &[],
+            in_use: &InUse::default(),
             poll: None,
             figures: &figures,
-            maintain: &|heads, asker: &Asker, _| {
+            maintain: &|Beside { heads, asker, .. }| {
                 for _ in heads {}
                 let asked = pool.install(|| asker.commit(keep("1d:all")));
                 ended.send(asked.unwrap_err().kind()).unwrap();
@@ -126,8 +129,8 @@ fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
         };
         let ran = driver.run(stages, &mut |_| {});
         ended.send(ran.unwrap_err().kind()).unwrap();
-    });
-    started.unwrap();
+    };
+    std::thread::Builder::new().spawn(run).unwrap();
     let told: Vec<ErrorKind> = (0..2)
         .map(|_| ends.recv_timeout(LONG).expect("the run ends"))
         .collect();
@@ -136,7 +139,7 @@ fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
 
 #[test]
 fn the_last_head_can_still_be_changed() {
-    let (parts, ran) = run(3, &|heads, asker: &Asker, _| {
+    let (parts, ran) = run(3, &|Beside { heads, asker, .. }| {
         let last = heads.iter().last().unwrap();
         assert_eq!(last.manifest.points.len(), 3);
         asker.commit(keep("1d:all")).unwrap();

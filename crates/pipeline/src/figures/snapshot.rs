@@ -36,6 +36,20 @@ pub struct Sums {
     pub changed_bytes: u64,
     /// Bytes of the layers that hold them.
     pub stored_bytes: u64,
+    /// Points that upkeep let go.
+    pub pruned_points: u64,
+    /// Layers that compaction wrote in the place of others.
+    pub compacted_layers: u64,
+    /// Stored bytes that it read for them.
+    pub compacted_bytes: u64,
+    /// Merged indexes that upkeep made.
+    pub indexes: u64,
+    /// Layers, indexes and pages that it deleted.
+    pub deleted_objects: u64,
+    /// Manifests that it deleted.
+    pub deleted_manifests: u64,
+    /// How often it failed; points do not depend on it.
+    pub upkeep_failures: u64,
 }
 
 /// What a pipeline looks like at one moment.

@@ -25,7 +25,8 @@ pub(crate) fn parts(intervals: u8) -> IngestParts {
     let mut writer = StreamWriter::open(Arc::clone(&cache), Arc::clone(&nonces), options).unwrap();
     for fill in 1..=intervals {
         let now = Timestamp(1_000_000 * u64::from(fill));
-        let sector = u64::from(fill);
+        // Backwards, so that no layer goes on where the one before ended.
+        let sector = 256 - u64::from(fill);
         writer.write(0, sector, &[fill; 512], now).unwrap();
         let cut = ObjectId(nonces.next());
         writer.mark(MarkerKind::Crash, "", cut, now).unwrap();

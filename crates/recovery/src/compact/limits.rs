@@ -8,6 +8,9 @@ use crate::output::LayerLimits;
 /// Bytes of an index entry of a frame in memory.
 const ENTRY_BYTES: u64 = 64;
 
+/// How often the limits are halved at most: windows of less than that would pack frames too often.
+const HALVINGS_MAX: u32 = 3;
+
 /// The bounds of a survey or rewrite. Those of [`Limits::of`] are for use, others for tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -53,6 +56,23 @@ impl Limits {
         }
     }
 
+    /// Those that hold about so many bytes at most, or as few as is sensible where that is less.
+    #[must_use]
+    pub fn within(shape: Shape, bytes: u64) -> Limits {
+        let mut limits = Limits::of(shape);
+        for _ in 0..HALVINGS_MAX {
+            if limits.held_bytes_max() <= bytes {
+                break;
+            }
+            limits.window_rows /= 2;
+            limits.window_bytes /= 2;
+            limits.gather_bytes /= 2;
+            limits.batch_bytes /= 2;
+            limits.layer_rows /= 2;
+        }
+        limits
+    }
+
     pub(super) const fn of_layer(&self) -> LayerLimits {
         LayerLimits {
             bytes: self.layer_bytes,
@@ -84,6 +104,18 @@ mod tests {
         for shape in [Shape::Merge, Shape::Base] {
             let held = Limits::of(shape).held_bytes_max();
             assert!(held <= 64 << 20, "{shape:?}: {held}");
+        }
+    }
+
+    #[test]
+    fn less_memory_makes_smaller_windows_and_enough_makes_no_difference() {
+        for shape in [Shape::Merge, Shape::Base] {
+            assert_eq!(Limits::within(shape, 64 << 20), Limits::of(shape));
+            let half = Limits::within(shape, 40 << 20);
+            assert!(half.held_bytes_max() <= 40 << 20, "{shape:?}: {half:?}");
+            assert!(Limits::within(shape, 0).held_bytes_max() <= 30 << 20);
+            // A window of a base is gathered whole.
+            assert!(half.gather_bytes >= half.window_bytes || shape == Shape::Merge);
         }
     }
 }

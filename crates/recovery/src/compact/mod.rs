@@ -2,6 +2,7 @@
 //!
 //! | part | what |
 //! | --- | --- |
+//! | [`is_worth_a_survey`] | whether there can be anything to rewrite, without opening a layer |
 //! | [`survey`] | what rewriting would give back, from indexes alone |
 //! | [`plan`] | which neighbouring layers to rewrite, and into what |
 //! | [`rewrite`] | writes the layers that take their place |
@@ -20,7 +21,7 @@ mod survey;
 mod window;
 
 pub use limits::Limits;
-pub use plan::{CompactionSettings, Plan, Reason, plan};
+pub use plan::{CompactionSettings, Plan, Reason, is_worth_a_survey, plan};
 pub use rewrite::{Rewrite, Rewritten, rewrite};
 pub use survey::{LayerSurvey, Survey, survey};
 

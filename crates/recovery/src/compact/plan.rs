@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::{Shape, Survey};
+use crate::manifest::LayerRef;
 
 /// When layers are rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,15 @@ pub fn plan(survey: &Survey, settings: &CompactionSettings) -> Option<Plan> {
         },
         reason,
     })
+}
+
+/// Whether [`plan`] could find anything to rewrite in a list, whatever a survey says of it: most lists
+/// are too small and too short for that, and what the manifest says of them is enough to see it.
+#[must_use]
+pub fn is_worth_a_survey(layers: &[LayerRef], settings: &CompactionSettings) -> bool {
+    // A layer is at least a run, and gives back at most its frames, whatever becomes of it.
+    let bytes = layers.iter().map(|layer| layer.object_bytes);
+    layers.len() > settings.runs_max || bytes.fold(0, u64::saturating_add) > settings.gain_bytes_min
 }
 
 fn runs(survey: &Survey) -> Vec<Run> {
@@ -208,6 +218,7 @@ const fn percent(bytes: u64, percent: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use afterimage_changelog::{Digest, Epoch, ObjectId};
     use proptest::prelude::*;
 
     use super::*;
@@ -311,6 +322,41 @@ mod tests {
         let list = vec![layer(1, 0); 5000];
         let expected = Some((0..64, Shape::Merge, Reason::Many));
         assert_eq!(planned(&survey(Shape::Merge, list)), expected);
+    }
+
+    proptest! {
+        /// What is not worth a survey is never planned, whatever a survey would say.
+        #[test]
+        fn whatever_is_planned_was_worth_a_survey(
+            layers in prop::collection::vec((0..400u64, 0..=100u64, 0..=100u64), 0..20),
+            is_base in any::<bool>(),
+        ) {
+            let layers: Vec<LayerSurvey> = layers
+                .into_iter()
+                .map(|(kib, live, scattered)| LayerSurvey {
+                    object_bytes: (kib << 10) + 300,
+                    stored_bytes: kib << 10,
+                    live_stored_bytes: (kib << 10) / 100 * live,
+                    kept_bytes: (kib << 10) / 100 * live,
+                    scattered_bytes: (kib << 10) / 100 * live / 100 * scattered,
+                    ..LayerSurvey::default()
+                })
+                .collect();
+            let refs: Vec<LayerRef> = layers
+                .iter()
+                .map(|layer| LayerRef {
+                    epoch: Epoch(1),
+                    id: ObjectId([1; 16]),
+                    object_bytes: layer.object_bytes,
+                    digest: Digest::NONE,
+                })
+                .collect();
+            let settings = CompactionSettings::default();
+            let shape = if is_base { Shape::Base } else { Shape::Merge };
+            if plan(&Survey { shape, layers }, &settings).is_some() {
+                prop_assert!(is_worth_a_survey(&refs, &settings));
+            }
+        }
     }
 
     proptest! {

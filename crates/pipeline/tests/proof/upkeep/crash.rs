@@ -137,7 +137,12 @@ fn to_the_end(found: &mut Found, state: &World, told: &Told, place: &str) {
     let needed = needed(&target);
     let left: Vec<_> = stored(&target)
         .into_iter()
-        .filter(|key| !needed.contains(key) && !key.as_str().contains("/boundary/"))
+        .filter(|key| !needed.contains(key))
+        .filter(|key| {
+            !["/boundary/", "/ended/"]
+                .iter()
+                .any(|mark| key.as_str().contains(mark))
+        })
         .collect();
     let verdict = match left.as_slice() {
         [] => Ok(()),

@@ -80,6 +80,7 @@ fn tend(target: &Arc<dyn Store>, nonces: Arc<Nonces>) -> Tend {
             frames: 3,
             fan_out: 3,
         },
+        ..Upkeep::default()
     };
     Tend {
         take_over: true,
