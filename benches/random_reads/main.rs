@@ -17,7 +17,7 @@ mod figures;
 mod page_cache;
 mod sides;
 
-use std::{error::Error, path::PathBuf, str::FromStr, sync::Arc};
+use std::{collections::BTreeSet, error::Error, path::PathBuf, str::FromStr, sync::Arc};
 
 use afterimage::{
     Name, PointReader, PointSelector, Points,
@@ -126,8 +126,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut figures = Figures::default();
             for turn in 0..arguments.turns {
                 let mut random = Random::new(*id * 1000 + turn);
-                let chosen = |_| pages[pick(&mut random, pages.len())];
-                let chosen: Vec<u64> = (0..arguments.reads).map(chosen).collect();
+                let chosen = chosen(&mut random, &pages, arguments.reads);
                 let open = || open(&arguments, &points, *id, state);
                 measure(
                     &arguments,
@@ -222,6 +221,20 @@ fn live_pages(points: &Points, id: u64, disk: &Name) -> Result<Vec<u64>, Box<dyn
         }
     }
     Ok(pages)
+}
+
+/// Pages at random, at most so many. No two are of one piece of the disk that could lie in one frame:
+/// the first would bring the second.
+fn chosen(random: &mut Random, pages: &[u64], reads: usize) -> Vec<u64> {
+    const PIECE_BYTES: u64 = 64 << 10;
+    let mut pages = pages.to_vec();
+    for at in (1..pages.len()).rev() {
+        pages.swap(at, pick(random, at + 1));
+    }
+    let mut seen = BTreeSet::new();
+    pages.retain(|page| seen.insert(page / PIECE_BYTES));
+    pages.truncate(reads);
+    pages
 }
 
 fn pick(random: &mut Random, len: usize) -> usize {
