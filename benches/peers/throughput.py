@@ -28,9 +28,10 @@ def made(tool, cut, folder):
     """Seconds of all points of one turn. The newest is compared outside of them, and all is removed."""
     folder.mkdir()
     cost = tool.make_points(cut, folder)
-    to = folder / "newest.raw"
-    tool.restore(len(cut.bases), to)
-    compare(to, cut.newest, f"the newest point of {tool.name}")
+    newest = folder / "newest.raw" if tool.keeps_points else tool.disk
+    if tool.keeps_points:
+        tool.restore(len(cut.bases), newest)
+    compare(newest, cut.newest, f"the newest disk of {tool.name}")
     shutil.rmtree(folder)
     return cost.seconds
 

@@ -8,11 +8,6 @@
 //! the time. A turn is as many reads of ours and then as many of the file; before each of them
 //! the system has written out all it has.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a program for measuring may panic, and pages are cut up all over it"
-)]
-
 mod figures;
 mod page_cache;
 mod sides;
