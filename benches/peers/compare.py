@@ -22,17 +22,10 @@ import tools
 import turns
 
 
-def size(text):
-    """Bytes of a size such as 512MiB; the units are binary, as in qemu-img."""
-    number = text.rstrip("iBKMGT")
-    unit = text[len(number) :].removesuffix("B").removesuffix("i")
-    return int(number) << (10 * " KMGT".index(unit or " "))
-
-
 def parsed():
     parser = argparse.ArgumentParser(prog="benches/peers/run", description=__doc__.splitlines()[0])
     parser.add_argument("log", type=Path)
-    parser.add_argument("disk_size", type=size)
+    parser.add_argument("disk_size", type=intervals.size)
     parser.add_argument("--intervals", default="10,100", help="how many, as a list [default: 10,100]")
     parser.add_argument("--turns", type=int, default=5, help="medians of so many [default: 5]")
     parser.add_argument("--tools", help="keys of those to run, as a list [default: all]")

@@ -13,6 +13,13 @@ GROUP, DISK = "peers", "root"
 HERE = Path(__file__).parent
 
 
+def size(text):
+    """Bytes of a size such as 512MiB; the units are binary, as in qemu-img."""
+    number = text.rstrip("iBKMGT")
+    unit = text[len(number) :].removesuffix("B").removesuffix("i")
+    return int(number) << (10 * " KMGT".index(unit or " "))
+
+
 @dataclass(frozen=True)
 class Workload:
     """A log, the size of the disk it was recorded on, and the program that is compared."""
@@ -28,6 +35,8 @@ class Intervals:
 
     # What replay.py left: the live extents of each interval, and two disks.
     bases: tuple
+    # What the guest wrote, and what of it is alive at the end of its interval.
+    written_bytes: int
     data_bytes: int
     extent_count: int
     oldest: Path
@@ -56,6 +65,7 @@ def cut(workload, count, folder):
     segments = (cache / GROUP / "main").rglob("*")
     return Intervals(
         bases=tuple(folder / interval["name"] for interval in replayed["intervals"]),
+        written_bytes=replayed["written_bytes"],
         data_bytes=sum(interval["data_bytes"] for interval in replayed["intervals"]),
         extent_count=sum(interval["extents"] for interval in replayed["intervals"]),
         oldest=folder / "oldest.raw",

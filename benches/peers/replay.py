@@ -54,6 +54,7 @@ def main():
     image = disk_file.create(folder / "newest.raw", disk_bytes)
     marks = bytearray(sectors)
     intervals = []
+    written_bytes = 0
     with write_log.opened(log_path) as log:
         for number, (start, length, payload) in enumerate(log, 1):
             if start + length > disk_bytes or (start | length) % SECTOR != 0:
@@ -65,6 +66,7 @@ def main():
                     marks[first:last] = b"\x02" * (last - first)
                 else:
                     os.pwrite(image, payload, start)
+                    written_bytes += length
                     marks[first:last] = b"\x01" * (last - first)
             if number % every == 0 or number == log.count:
                 name = f"interval-{len(intervals) + 1:04}"
@@ -73,7 +75,7 @@ def main():
                 marks = bytearray(sectors)
                 if len(intervals) == 1:
                     copy(folder / "newest.raw", folder / "oldest.raw")
-    json.dump({"entries": log.count, "intervals": intervals}, sys.stdout)
+    json.dump({"entries": log.count, "written_bytes": written_bytes, "intervals": intervals}, sys.stdout)
 
 
 main()

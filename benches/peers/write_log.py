@@ -1,4 +1,7 @@
+#!/usr/bin/env python3
 """Reads a write log of Linux dm-log-writes or QEMU's blklogwrites, plain or zstd, entry by entry.
+
+usage: write_log.py LOG     prints how many entries it has
 
 It shares nothing with the Rust code: what it gives is what the tools are compared with.
 """
@@ -6,6 +9,7 @@ It shares nothing with the Rust code: what it gives is what the tools are compar
 import contextlib
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 MAGIC = 0x006A736677736872
@@ -60,3 +64,8 @@ def opened(path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=1 << 20) as unpack:
         yield WriteLog(unpack.stdout, path)
         unpack.kill()
+
+
+if __name__ == "__main__":
+    with opened(sys.argv[1]) as log:
+        print(log.count)

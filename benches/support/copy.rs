@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write},
     path::Path,
 };
 
@@ -56,6 +56,23 @@ pub fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
     }
     copy.sync_all()?;
     let folder = to.parent().unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a new file of these bytes, durable with its name on return.
+///
+/// # Errors
+///
+/// Whatever the system reports.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a bench compares with plain files, below the storage crate"
+)]
+pub fn create_durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 

@@ -93,8 +93,8 @@ fn line(name: &str, pairs: &[Pair]) -> Option<String> {
     ))
 }
 
-/// The median in seconds.
-fn median(times: impl Iterator<Item = Duration>) -> Option<f64> {
+/// The median in seconds; `None` where there are no times.
+pub fn median(times: impl Iterator<Item = Duration>) -> Option<f64> {
     let mut times: Vec<Duration> = times.collect();
     times.sort();
     times.get(times.len() / 2).map(Duration::as_secs_f64)

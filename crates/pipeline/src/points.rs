@@ -120,6 +120,27 @@ impl Points {
         Ok(PointReader::open(&self.store, &self.manifest, id)?)
     }
 
+    /// Opens a point for reading; of what is read at most so many bytes are kept in memory, 64 MiB
+    /// where nothing else is said. Whoever reads the same places again and again, as a disk that is
+    /// served does, wants as much as these places are.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Points::open).
+    pub fn open_with(
+        &self,
+        selector: &PointSelector,
+        cache_bytes: u64,
+    ) -> Result<PointReader, Error> {
+        let (store, id) = (&self.store, self.find(selector)?.id);
+        Ok(PointReader::open_with(
+            store,
+            &self.manifest,
+            id,
+            cache_bytes,
+        )?)
+    }
+
     /// Proves that points can be restored: checks the chain of manifests and reads the layers of all
     /// points up to the selected one, every index and the sampled frames. `watch` is told after each
     /// layer how many there are and what was read.

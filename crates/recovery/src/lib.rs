@@ -35,6 +35,7 @@ pub mod point;
 mod prune;
 mod read_cache;
 mod record;
+mod region;
 pub mod retention;
 pub mod verify;
 

@@ -8,7 +8,7 @@ use std::{
 
 use afterimage_changelog::{Disk, FrameEntry, Name, ObjectId, SECTOR, size};
 use afterimage_coalesce::{Extent, Merge, Sweep};
-use afterimage_fetch::{FetchError, FrameSource};
+use afterimage_fetch::{FetchError, FrameRef, FrameSource};
 use afterimage_storage::{Key, Store, StoreError};
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -19,14 +19,12 @@ use crate::{
     layer::{Layer, LayerExtents},
     manifest::{LayerRef, Manifest, Point},
     read_cache::{CACHE_BYTES_DEFAULT, ReadCache},
+    region::{REGION_SECTORS, Region},
 };
 
 /// The live extents of a point, in address order; sectors between them were never written and are
 /// zeroes.
 pub type LiveExtents = Sweep<Merge<LayerExtents, FetchError>>;
-
-/// Sectors of the pieces of a disk whose extents are kept once they are resolved: 4 MiB.
-const REGION_SECTORS: u64 = 8192;
 
 /// A point opened for reading. As a [`FrameSource`] its objects are the layers and indexes it is read
 /// from, and its places the layers in which the frames lie.
@@ -271,30 +269,27 @@ impl PointReader {
         Ok(self.merge(disk, sectors, &self.whole))
     }
 
-    /// The extents of a region, resolved once and kept.
-    fn region(
-        &self,
-        number: u16,
-        disk: &Disk,
-        region: u64,
-    ) -> Result<Arc<[Extent]>, RecoveryError> {
+    /// A region, resolved once and kept. The index entries of its frames are looked up now and are
+    /// kept with it: a read in it needs no page of any index, whatever else has been let go since.
+    fn region(&self, number: u16, disk: &Disk, region: u64) -> Result<Arc<Region>, RecoveryError> {
         self.cache.region(number, region, || {
             let start = region * REGION_SECTORS;
             let sectors = start..(start + REGION_SECTORS).min(disk.sectors);
             let extents = self.merge(&disk.name, sectors, &self.whole);
-            let extents = extents.collect::<Result<Vec<Extent>, FetchError>>()?;
-            Ok(Arc::from(extents))
+            let frame = |extent: &Extent| self.needed(extent.object, extent.frame);
+            Ok(Arc::new(Region::resolve(region, extents, frame)?))
         })
     }
 
-    /// The payload of a frame, decoded once and kept.
-    fn payload(&self, object: u32, frame: u32) -> Result<Bytes, RecoveryError> {
-        self.cache.frame(object, frame, || {
-            let encoded = self.frame(object, frame)?;
-            encoded.decode().map_err(|error| {
-                let name = self.object(object).0.key.to_string();
-                RecoveryError::corrupt(&name, error)
-            })
+    /// The payload of a frame, fetched with one read of the store, checked and decoded once, and kept.
+    fn payload(&self, frame: &FrameRef) -> Result<Bytes, RecoveryError> {
+        let FrameRef { place, entry, .. } = frame;
+        self.cache.frame(frame.object, frame.frame, || {
+            let stored = self.read(*place, entry.offset..entry.end());
+            let checked = entry.check(stored.map_err(RecoveryError::store)?);
+            checked
+                .and_then(|frame| frame.decode())
+                .map_err(|error| RecoveryError::corrupt(&self.name(*place), error))
         })
     }
 
@@ -330,20 +325,13 @@ impl PointReader {
             return Ok(());
         }
         for region in sectors.start / REGION_SECTORS..=(sectors.end - 1) / REGION_SECTORS {
-            let extents = self.region(number, known, region)?;
-            let first = extents.partition_point(|extent| extent.end() <= sectors.start);
-            for extent in extents.get(first..).unwrap_or_default() {
-                if extent.start >= sectors.end {
-                    break;
-                }
-                if extent.is_zero() {
-                    continue;
-                }
-                let payload = self.payload(extent.object, extent.frame)?;
-                let from = (extent.start * SECTOR).max(offset);
-                let to = (extent.end() * SECTOR).min(end);
-                let skipped = from - extent.start * SECTOR;
-                let first = size(u64::from(extent.offset) * SECTOR + skipped);
+            let resolved = self.region(number, known, region)?;
+            for run in resolved.placed(region, sectors.clone()) {
+                let payload = self.payload(run.frame)?;
+                let from = (run.sectors.start * SECTOR).max(offset);
+                let to = (run.sectors.end * SECTOR).min(end);
+                let skipped = from - run.sectors.start * SECTOR;
+                let first = size(run.offset * SECTOR + skipped);
                 let piece = payload.get(first..first + size(to - from));
                 let slot = into.get_mut(size(from - offset)..size(to - offset));
                 let slot = slot.expect("the extents lie in the range asked for");

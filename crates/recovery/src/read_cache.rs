@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use afterimage_changelog::{FrameEntry, Row, count};
-use afterimage_coalesce::Extent;
 use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
+
+use crate::region::Region;
 
 /// Bytes that a reader keeps where nothing else is said.
 pub(crate) const CACHE_BYTES_DEFAULT: u64 = 64 << 20;
@@ -18,7 +19,7 @@ enum Key {
     Rows(u32, u32),
     /// A page of frame entries of an object.
     Entries(u32, u32),
-    /// The live extents of a region of a disk.
+    /// A resolved region of a disk.
     Region(u16, u64),
     /// The payload of a frame of an object.
     Frame(u32, u32),
@@ -28,7 +29,7 @@ enum Key {
 enum Value {
     Rows(Arc<[Row]>),
     Entries(Arc<[FrameEntry]>),
-    Region(Arc<[Extent]>),
+    Region(Arc<Region>),
     Frame(Bytes),
 }
 
@@ -42,7 +43,7 @@ impl Weighter<Key, Value> for Weigh {
         EACH + match value {
             Value::Rows(rows) => length(rows) * bytes_of::<Row>(),
             Value::Entries(entries) => length(entries) * bytes_of::<FrameEntry>(),
-            Value::Region(extents) => length(extents) * bytes_of::<Extent>(),
+            Value::Region(region) => region.bytes(),
             Value::Frame(payload) => count(payload.len()),
         }
     }
@@ -95,6 +96,6 @@ impl ReadCache {
 
     kept!(rows, Rows, Arc<[Row]>, u32, u32);
     kept!(entries, Entries, Arc<[FrameEntry]>, u32, u32);
-    kept!(region, Region, Arc<[Extent]>, u16, u64);
+    kept!(region, Region, Arc<Region>, u16, u64);
     kept!(frame, Frame, Bytes, u32, u32);
 }
