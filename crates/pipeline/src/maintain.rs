@@ -325,7 +325,7 @@ impl Maintenance {
         let window = self.upkeep.rewind.unwrap_or_default();
         let window = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
         let since = Timestamp(newest.0.saturating_sub(window));
-        let mut kept = Vec::new();
+        let mut kept_from = Vec::new();
         for stream in &manifest.streams {
             let wanted = match self.upkeep.rewind {
                 // Whoever does not make points does not know how far back they are wanted.
@@ -333,11 +333,13 @@ impl Maintenance {
                 Some(_) => self.wanted(stream, since)?,
             };
             if wanted < stream.kept {
-                kept.push((stream.name.clone(), wanted));
+                // By its number: more segments may be covered by the time that this is committed.
+                let first = stream.position.segment + 1 - wanted;
+                kept_from.push((stream.name.clone(), first));
             }
         }
-        Ok((!kept.is_empty()).then(|| Change {
-            kept,
+        Ok((!kept_from.is_empty()).then(|| Change {
+            kept_from,
             ..Change::default()
         }))
     }
@@ -404,10 +406,16 @@ fn size_of_set(set: &BTreeSet<u64>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use afterimage_recovery::{Committer, PointReader};
+    use afterimage_recovery::{Committer, PointReader, name::kept_key};
 
     use super::*;
-    use crate::stages::{open, tests::committed};
+    use crate::{
+        ingest::IngestParts,
+        stages::{
+            open,
+            tests::{committed, parts, sealed},
+        },
+    };
 
     /// Upkeep that had committed an index was told of the head before it, which its queue still held,
     /// took the index for garbage and deleted it: the newest manifest named what was not there.
@@ -440,6 +448,51 @@ mod tests {
         assert!(!newest.manifest.indexes.is_empty());
         for point in &newest.manifest.points {
             PointReader::open(target, &newest.manifest, point.id).unwrap();
+        }
+    }
+
+    /// Beside one and the same ingest.
+    #[test]
+    fn every_kept_segment_that_a_manifest_names_is_there_after_trimming() {
+        let parts = IngestParts {
+            rewind: true,
+            ..parts(12)
+        };
+        let mut stages = open(&parts).unwrap();
+        let sealed = sealed(&parts, &mut stages);
+        let upkeep = Upkeep {
+            rewind: Some(Duration::from_secs(2)),
+            ..Upkeep::default()
+        };
+        let IngestParts {
+            target,
+            nonces,
+            clock,
+            ..
+        } = &parts;
+        let head = stages.commits.head();
+        let (store, ids) = (Arc::clone(target), Arc::clone(nonces));
+        let maintenance = Maintenance::open(store, ids, Arc::clone(clock), upkeep, head);
+        let mut maintenance = maintenance.unwrap();
+        for part in sealed {
+            stages.commits.push(part);
+            stages.commits.commit().unwrap();
+            for trim in [false, true] {
+                let head = stages.commits.head().clone();
+                if trim {
+                    let mut commit = |change| Ok(stages.commits.change(change)?.clone());
+                    let mut pace = |_bytes| ControlFlow::Continue(());
+                    maintenance.tend(&head, true, &mut commit, &mut pace).unwrap();
+                }
+                let head = stages.commits.head();
+                let stream = head.manifest.streams.first().unwrap();
+                for number in stream.kept_from()..=stream.position.segment {
+                    let key = kept_key(&parts.group, &stream.name, number);
+                    assert!(target.size(&key).is_ok(), "{key}");
+                }
+                assert!(!trim || stream.kept <= 4, "{} are kept", stream.kept);
+                assert!(stream.kept >= 3.min(stream.position.segment + 1));
+            }
         }
     }
 }

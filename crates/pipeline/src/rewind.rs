@@ -60,7 +60,8 @@ impl Keeper {
         }
     }
 
-    /// Keeps every segment up to this one; gives how many are kept then.
+    /// Keeps every segment up to this one; gives the first that was kept, of which upkeep may have let
+    /// go since.
     ///
     /// # Errors
     ///
@@ -70,7 +71,7 @@ impl Keeper {
             self.keep(self.next)?;
             self.next += 1;
         }
-        Ok(number + 1 - self.first)
+        Ok(self.first)
     }
 
     /// Copies a segment as it is, durably, after checking every byte of it.
