@@ -19,9 +19,9 @@ use afterimage_recovery::{
     name::{index_key, layer_key},
     plan_indexes, plan_prune,
     retention::{Decision, Keep},
-    unmark_pruning, write_index,
+    unmark_pruning_before, write_index,
 };
-use afterimage_storage::{Key, Nonces, Store};
+use afterimage_storage::{Effect, Key, Nonces, Store, StoreErrorKind};
 
 use crate::{clock::Clock, error::Error, rewind::kept_store};
 
@@ -59,6 +59,8 @@ pub(crate) struct Maintenance {
     seen: Head,
     /// When points were last pruned, and up to which one.
     pruned: Option<(Timestamp, u64)>,
+    /// Marks that points are being pruned.
+    marks: Vec<Key>,
 }
 
 impl std::fmt::Debug for Maintenance {
@@ -97,7 +99,7 @@ impl Maintenance {
         head: &Head,
     ) -> Result<Maintenance, Error> {
         let group = head.manifest.group.clone();
-        unmark_pruning(target.as_ref(), &group)?;
+        unmark_pruning_before(target.as_ref(), &group, head.manifest.epoch)?;
         let collector = Collector::open(Arc::clone(&target), group.clone(), head)?;
         Ok(Maintenance {
             target,
@@ -109,6 +111,7 @@ impl Maintenance {
             settled: HashSet::new(),
             seen: head.clone(),
             pruned: None,
+            marks: Vec::new(),
         })
     }
 
@@ -133,18 +136,20 @@ impl Maintenance {
                 .map(|replaced| afterimage_changelog::count(replaced.layers.len()))
                 .sum::<u64>();
             tended.indexed += afterimage_changelog::count(change.indexes.len());
-            let pruning = !change.drop.is_empty();
             let (new_layers, new_indexes) = new_objects(&change);
             let committed = commit(change);
-            if pruning {
-                unmark_pruning(self.target.as_ref(), &self.group)?;
-            }
-            if let Err(error) = &committed
-                && is_stale(error)
-            {
-                // Nobody names them now, and nobody ever will.
-                self.delete(&new_layers, layer_key);
-                self.delete(&new_indexes, index_key);
+            match &committed {
+                // What was decided before is in this manifest or will be in none.
+                Ok(_) => self.unmark()?,
+                Err(error) if is_stale(error) => {
+                    // Nobody names them now, and nobody ever will.
+                    self.delete(&new_layers, layer_key);
+                    self.delete(&new_indexes, index_key);
+                    self.unmark()?;
+                }
+                // Where the manifest may be on its way, a pin would come too late.
+                Err(error) if !is_refused(error) => {}
+                Err(_) => self.unmark()?,
             }
             self.see(&committed?);
         }
@@ -156,6 +161,15 @@ impl Maintenance {
             tended.collected = self.collector.collect(&self.seen, (self.clock)())?;
         }
         Ok(tended)
+    }
+
+    /// Takes back our own marks.
+    fn unmark(&mut self) -> Result<(), Error> {
+        while let Some(mark) = self.marks.last() {
+            self.target.delete(mark)?;
+            self.marks.pop();
+        }
+        Ok(())
     }
 
     fn delete(&self, objects: &[LayerRef], key: fn(&Name, Epoch, ObjectId) -> Key) {
@@ -280,7 +294,7 @@ impl Maintenance {
     }
 
     /// Points that are to go: marks that it is being decided, lists the holds, decides. The mark is
-    /// taken back once the change is committed or refused.
+    /// taken back once it is known that the change was committed or never will be.
     fn prune(&mut self, manifest: &Manifest, due: bool) -> Result<Option<Change>, Error> {
         let Some(keep) = kept_by(manifest)? else {
             return Ok(None);
@@ -302,12 +316,13 @@ impl Maintenance {
             return Ok(None);
         }
         let id = ObjectId(self.nonces.next());
-        mark_pruning(self.target.as_ref(), &self.group, manifest.epoch, id)?;
+        let mark = mark_pruning(self.target.as_ref(), &self.group, manifest.epoch, id)?;
+        self.marks.push(mark);
         let holds = list_holds(self.target.as_ref(), &self.group)?;
         let holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
         let drop = dropped(&plan_prune(manifest, &keep, &holds, now));
         if drop.is_empty() {
-            unmark_pruning(self.target.as_ref(), &self.group)?;
+            self.unmark()?;
             return Ok(None);
         }
         Ok(Some(Change {
@@ -371,14 +386,31 @@ fn new_objects(change: &Change) -> (Vec<LayerRef>, Vec<LayerRef>) {
 
 /// Whether a change was refused because it was decided on an older manifest.
 fn is_stale(error: &Error) -> bool {
+    cause_of(error).is_some_and(|known| matches!(known.kind, RecoveryErrorKind::Stale(_)))
+}
+
+/// Whether it is known that nothing came of a commit and nothing will.
+fn is_refused(error: &Error) -> bool {
+    cause_of(error).is_some_and(|known| match &known.kind {
+        RecoveryErrorKind::Store(cause) => {
+            cause.effect == Effect::None && cause.kind != StoreErrorKind::NotDurable
+        }
+        kind => matches!(
+            kind,
+            RecoveryErrorKind::Stale(_) | RecoveryErrorKind::Limit(_)
+        ),
+    })
+}
+
+fn cause_of(error: &Error) -> Option<&RecoveryError> {
     let mut below: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = below {
         if let Some(known) = cause.downcast_ref::<RecoveryError>() {
-            return matches!(known.kind, RecoveryErrorKind::Stale(_));
+            return Some(known);
         }
         below = cause.source();
     }
-    false
+    None
 }
 
 /// The policy of a group; `None` where all points stay.
@@ -482,7 +514,9 @@ mod tests {
                 if trim {
                     let mut commit = |change| Ok(stages.commits.change(change)?.clone());
                     let mut pace = |_bytes| ControlFlow::Continue(());
-                    maintenance.tend(&head, true, &mut commit, &mut pace).unwrap();
+                    maintenance
+                        .tend(&head, true, &mut commit, &mut pace)
+                        .unwrap();
                 }
                 let head = stages.commits.head();
                 let stream = head.manifest.streams.first().unwrap();

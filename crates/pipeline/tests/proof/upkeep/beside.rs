@@ -7,27 +7,33 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, Sender, channel},
     },
 };
 
 use afterimage::{
-    Stop, Timestamp,
+    ErrorKind, Stop, Timestamp,
     recovery::{
-        Manifest, RecoveryError, RecoveryErrorKind,
+        Collector, Manifest, RecoveryError, RecoveryErrorKind,
         chain::load,
         hold::HoldKind,
         holds::{Held, HoldRequest, take_hold},
         load_head,
+        name::layer_key,
     },
-    storage::{Entry, Key, MemoryStore, Nonces, Store, StoreError, Tail, Upload},
+    storage::{
+        Effect, Entry, Key, MemoryStore, Nonces, Operation, Store, StoreError, StoreErrorKind,
+        Tail, Upload,
+    },
 };
 use afterimage_testkit::World;
 use bytes::Bytes;
 
-use super::{HISTORY, check_point, fresh_id, group, tend};
+use super::{HISTORY, check_point, fresh_id, group, stored, tend};
 use crate::support::{
     Progress, Rig, Wraps,
+    hooked::{Hooks, hooked, is_manifest},
     rig::Stores,
     run::{Service, agent, send},
 };
@@ -253,6 +259,165 @@ fn a_point_that_is_pinned_stays_whenever_the_pin_came() {
     }
     println!("{pinned} times pinned, {refused} times refused");
     assert!(pinned > 5 && refused > 3);
+}
+
+/// Sleeps before the manifest that prunes, until it is woken.
+#[derive(Debug)]
+struct SleepsBeforePruning {
+    marked: AtomicBool,
+    asleep: Sender<()>,
+    wake: Mutex<Option<Receiver<()>>>,
+}
+
+impl Hooks for SleepsBeforePruning {
+    fn create(&self, store: &dyn Store, key: &Key, body: &[Bytes]) -> Result<(), StoreError> {
+        if is_mark(key) {
+            self.marked.store(true, Ordering::SeqCst);
+        } else if self.marked.load(Ordering::SeqCst)
+            && let Some(wake) = self.wake.lock().unwrap().take()
+        {
+            self.asleep.send(()).unwrap();
+            // Nobody wakes it where the other worker has ended before.
+            let _ended = wake.recv();
+        }
+        store.create(key, body)
+    }
+}
+
+fn is_mark(key: &Key) -> bool {
+    key.as_str().contains("/pruning/")
+}
+
+/// A worker that was taken over while it pruned took every mark away when it woke up, that of the new
+/// worker too: whoever pinned then saw no mark, and the new worker had not seen the pin.
+#[test]
+fn a_worker_that_was_taken_over_leaves_the_mark_of_the_new_one() {
+    let victim = *pruned().first().unwrap();
+    let (mut pinned, mut refused) = (0, 0);
+    for at in 0.. {
+        let target = full_target();
+        let (asleep, sleeps) = channel();
+        let (wake, woken) = channel();
+        let hooks = SleepsBeforePruning {
+            marked: AtomicBool::new(false),
+            asleep,
+            wake: Mutex::new(Some(woken)),
+        };
+        let seen = hooked(Arc::clone(&target), hooks);
+        let old = std::thread::spawn(move || tend(&seen, nonces(at)).run(&Stop::default()));
+        sleeps.recv().unwrap();
+        let taken: Arc<Mutex<Option<Held>>> = Arc::default();
+        let (store, slot) = (Arc::clone(&target), Arc::clone(&taken));
+        let between = Interleaved::new(&target, at, move || {
+            drop(wake);
+            // Where the new one has not taken over yet, the old one does it all.
+            let _either = old.join().unwrap();
+            *slot.lock().unwrap() = hold(store.as_ref(), HoldKind::Pin, victim);
+        });
+        let seen: Arc<dyn Store> = Arc::clone(&between) as Arc<dyn Store>;
+        let ran = tend(&seen, nonces(1 << 20 | at)).run(&Stop::default());
+        let is_early = ran.is_err_and(|error| error.kind() == ErrorKind::Fenced);
+        assert!(!is_early || at < 8, "the old one was faster at call {at}");
+        let there = points(&target).contains(&victim);
+        if taken.lock().unwrap().is_some() {
+            pinned += 1;
+            assert!(there, "pinned at call {at} and pruned all the same");
+        } else {
+            refused += 1;
+        }
+        if at >= between.calls() {
+            break;
+        }
+    }
+    println!("{pinned} times pinned, {refused} times refused");
+    assert!(pinned > 5 && refused > 3);
+}
+
+/// The manifest that prunes is on its way, nobody knows how far.
+#[derive(Debug, Default)]
+struct OnItsWay {
+    marked: AtomicBool,
+    sent: Arc<Mutex<Option<(Key, Bytes)>>>,
+}
+
+impl Hooks for OnItsWay {
+    fn create(&self, store: &dyn Store, key: &Key, body: &[Bytes]) -> Result<(), StoreError> {
+        self.marked.fetch_or(is_mark(key), Ordering::SeqCst);
+        if is_manifest(key) && self.marked.load(Ordering::SeqCst) {
+            *self.sent.lock().unwrap() = Some((key.clone(), body.concat().into()));
+            let error = StoreError::new(Operation::Create, key, StoreErrorKind::Unavailable);
+            return Err(error.with_effect(Effect::Unknown));
+        }
+        store.create(key, body)
+    }
+}
+
+/// The mark was taken back when a commit failed, also where it was not known what came of it: a pin
+/// was granted, and then the manifest that prunes its point arrived.
+#[test]
+fn no_pin_is_granted_while_a_manifest_that_prunes_may_be_on_its_way() {
+    let victim = *pruned().first().unwrap();
+    let target = full_target();
+    let hooks = OnItsWay::default();
+    let sent = Arc::clone(&hooks.sent);
+    let seen = hooked(Arc::clone(&target), hooks);
+    tend(&seen, nonces(1)).run(&Stop::default()).unwrap_err();
+    let pinned = hold(target.as_ref(), HoldKind::Pin, victim);
+    let (key, body) = sent.lock().unwrap().take().unwrap();
+    target.create(&key, &[body]).unwrap();
+    assert!(pinned.is_none() || points(&target).contains(&victim));
+    // The next worker knows what came of it, and takes the mark back.
+    tend(&target, nonces(2)).run(&Stop::default()).unwrap();
+    let newest = *points(&target).last().unwrap();
+    assert!(hold(target.as_ref(), HoldKind::Pin, newest).is_some());
+}
+
+/// One delete fails.
+#[derive(Debug)]
+struct FailsOnce(AtomicU64);
+
+impl Hooks for FailsOnce {
+    fn delete(&self, store: &dyn Store, key: &Key) -> Result<(), StoreError> {
+        if self.0.fetch_sub(1, Ordering::SeqCst) == 0 {
+            return Err(StoreError::new(
+                Operation::Delete,
+                key,
+                StoreErrorKind::Unavailable,
+            ));
+        }
+        store.delete(key)
+    }
+}
+
+/// What was still to be deleted when a delete failed was forgotten until another worker came.
+#[test]
+fn what_could_not_be_deleted_is_deleted_the_next_time() {
+    let whole = {
+        let target = full_target();
+        tend(&target, nonces(1)).run(&Stop::default()).unwrap();
+        stored(&target).len()
+    };
+    for failing in 0..40 {
+        let target = full_target();
+        // Whatever is left over from before is garbage to the new worker.
+        let old = load_head(target.as_ref(), &group()).unwrap().unwrap();
+        tend(&target, nonces(1)).run(&Stop::default()).unwrap();
+        let head = load_head(target.as_ref(), &group()).unwrap().unwrap();
+        let left: Vec<Key> = (0..10)
+            .map(|number| layer_key(&group(), old.manifest.epoch, fresh_id(number)))
+            .collect();
+        for key in &left {
+            target.create(key, &[]).unwrap();
+        }
+        let seen = hooked(Arc::clone(&target), FailsOnce(AtomicU64::new(failing)));
+        let mut collector = Collector::open(seen, group(), &head).unwrap();
+        let now = Timestamp(1);
+        if collector.collect(&head, now).is_err() {
+            collector.collect(&head, now).unwrap();
+        }
+        assert_eq!(collector.waiting() + collector.manifests_waiting(), 0);
+        assert_eq!(stored(&target).len(), whole, "delete {failing} failed");
+    }
 }
 
 /// The whole upkeep happens between two calls of a reader.
