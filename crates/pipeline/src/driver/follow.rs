@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use afterimage_recovery::Head;
+use afterimage_recovery::{Head, load_head};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::Told;
 use crate::{
-    held::Stands,
+    error::{Error, ErrorKind},
+    held::{HeldPoints, Stands},
     ingest::IngestParts,
     pipeline::Event,
-    points::Points,
+    points::{PointSelector, Points},
     replicas::{OpenReplica, ReplicaReport, ReplicaSpec},
     stop::Stop,
 };
@@ -42,8 +43,7 @@ impl Following<'_> {
             }
             let mut all = true;
             for (replica, open) in self.replicas.iter().zip(&mut open) {
-                let advance = || replica.advance(open, &points, self.stop);
-                let event = match self.pool.install(advance) {
+                let event = match self.advance(replica, open, &points) {
                     Ok(None) => continue,
                     Ok(Some(report)) => {
                         self.hold_stand(&mut stands, &report);
@@ -62,6 +62,41 @@ impl Following<'_> {
             }
             stand = newest.filter(|_| all);
         }
+    }
+
+    /// Brings a replica to the newest point. Upkeep may collect meanwhile what an older manifest names:
+    /// then it goes on by the newest one, which is held as long as it takes.
+    fn advance(
+        &self,
+        replica: &ReplicaSpec,
+        open: &mut Option<OpenReplica>,
+        points: &Points,
+    ) -> Result<Option<ReplicaReport>, Error> {
+        let mut advance = |points| {
+            self.pool
+                .install(|| replica.advance(open, points, self.stop))
+        };
+        let advanced = advance(points);
+        let IngestParts { group, target, .. } = self.parts;
+        let Err(error) = &advanced else {
+            return advanced;
+        };
+        if error.kind() != ErrorKind::Corrupt {
+            return advanced;
+        }
+        let Ok(Some(newest)) = load_head(target.as_ref(), group) else {
+            return advanced;
+        };
+        if newest.manifest.number == points.manifest().number {
+            return advanced;
+        }
+        let who = format!("replica {}, on its way", replica.disk);
+        let held = HeldPoints::take(target, group, &PointSelector::Latest, &who)?;
+        let advanced = advance(held.points());
+        if let Err(error) = held.release() {
+            tracing::warn!(disk = %replica.disk, %error, "a point stays held for a day");
+        }
+        advanced
     }
 
     /// Keeps the point that a replica stands at from being pruned: from there it goes on by what

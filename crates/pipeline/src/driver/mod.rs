@@ -282,7 +282,9 @@ impl Driver<'_> {
         let (upkeep, for_upkeep) = newest();
         let (asker, asks) = asking();
         let maintain = self.maintain;
-        spawn(scope, stops, "upkeep", move || maintain(&for_upkeep, &asker, stop))?;
+        spawn(scope, stops, "upkeep", move || {
+            maintain(&for_upkeep, &asker, stop)
+        })?;
         Ok((vec![replicas, upkeep], asks))
     }
 }

@@ -1,26 +1,39 @@
 //! What runs beside the stages: it hears of heads and asks for changes.
 
 use std::{
+    ops::ControlFlow,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use afterimage_changelog::ObjectId;
-use afterimage_recovery::{Change, Replacement, load_head};
+use afterimage_changelog::{ObjectId, Timestamp};
+use afterimage_recovery::{
+    Change, Committer, PointReader, Replacement,
+    compact::{Limits, Rewrite, Shape, rewrite},
+    holds::list_holds,
+    load_head,
+};
+use afterimage_storage::{Disk as _, FileDisk};
+use crossbeam_channel::bounded;
 
-use super::{Asker, Driver, Maintain};
+use super::{Asker, Driver, Following, Maintain, Told};
 use crate::{
-    Event,
+    Event, IngestParts, ReplicaSpec, Upkeep,
     error::{Error, ErrorKind},
     figures::Figures,
-    stages::{open, tests::parts},
+    maintain::Maintenance,
+    stages::{
+        open,
+        tests::{committed, parts},
+    },
+    stop::Stop,
 };
 
 /// Far longer than any run takes.
 const LONG: Duration = Duration::from_secs(120);
 
 /// Runs a pipeline over some intervals with something beside it; gives how many points were made.
-fn run(intervals: u8, maintain: &Maintain<'_>) -> (crate::IngestParts, Result<u64, Error>) {
+fn run(intervals: u8, maintain: &Maintain<'_>) -> (IngestParts, Result<u64, Error>) {
     let parts = parts(intervals);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let figures = Figures::new(&parts.group, Arc::clone(&parts.clock));
@@ -131,6 +144,92 @@ fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
         .map(|_| ends.recv_timeout(LONG).expect("the run ends"))
         .collect();
     assert_eq!(told, [ErrorKind::Stopped, ErrorKind::Fenced]);
+}
+
+/// Upkeep compacts and collects what the newest head names while a replica still reads by the one
+/// before, and no other head came: the replica failed, and with it the run.
+#[test]
+fn a_replica_gets_there_though_upkeep_collects_what_it_reads() {
+    let parts = committed(8);
+    let mut committer: Committer = open(&parts).unwrap().commits.into_committer();
+    let drop = (1..8).collect();
+    let change = Change {
+        drop,
+        ..Change::default()
+    };
+    let old = committer.commit(change, Timestamp(1)).unwrap().clone();
+    let IngestParts {
+        group,
+        target,
+        nonces,
+        clock,
+        ..
+    } = &parts;
+    let layers = old.manifest.points.first().unwrap().layers.clone();
+    let job = Rewrite {
+        store: target,
+        nonces,
+        group,
+        epoch: old.manifest.epoch,
+        created: Timestamp(2),
+        level: 1,
+        shape: Shape::Base,
+        limits: Limits::of(Shape::Base),
+    };
+    let mut pace = |_bytes| ControlFlow::Continue(());
+    let rewritten = rewrite(&job, &layers, &mut pace).unwrap().unwrap();
+    let replacement = Replacement {
+        layers: layers.iter().map(|layer| layer.id).collect(),
+        with: rewritten.written.layers,
+    };
+    let change = Change {
+        replace: vec![replacement],
+        ..Change::default()
+    };
+    let new = committer.commit(change, Timestamp(2)).unwrap().clone();
+    let (store, ids) = (Arc::clone(target), Arc::clone(nonces));
+    let upkeep = Upkeep::default();
+    let maintenance = Maintenance::open(store, ids, Arc::clone(clock), upkeep, &old);
+    let mut commit = |change| Ok(committer.commit(change, Timestamp(2))?.clone());
+    let tended = maintenance
+        .unwrap()
+        .tend(&new, true, &mut commit, &mut pace)
+        .unwrap();
+    assert!(tended.collected.objects > 3, "{tended:?}");
+    assert!(PointReader::open(target, &old.manifest, 8).is_err());
+
+    let folder = tempfile::tempdir().unwrap();
+    let replicas = [ReplicaSpec {
+        disk: "root".parse().unwrap(),
+        path: folder.path().join("disk"),
+        record: None,
+        take_over: false,
+    }];
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let following = Following {
+        parts: &parts,
+        replicas: &replicas,
+        pool: &pool.unwrap(),
+        stop: &Stop::default(),
+    };
+    let (heads, heard) = bounded(1);
+    heads.send(Arc::new(old)).unwrap();
+    std::mem::drop(heads);
+    let (tell, told) = bounded(8);
+    following.run(&heard, &tell);
+    std::mem::drop(tell);
+    let told: Vec<Told> = told.iter().collect();
+    let [Told::Event(Event::Replica(report))] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(report.point, 8);
+    let disk = FileDisk::open(&folder.path().join("disk"), false).unwrap();
+    for fill in 1..=8u8 {
+        let mut sector = [0; 512];
+        disk.read_at(512 * u64::from(fill), &mut sector).unwrap();
+        assert_eq!(sector, [fill; 512]);
+    }
+    assert_eq!(list_holds(target.as_ref(), &parts.group).unwrap().len(), 1);
 }
 
 #[test]
