@@ -1,6 +1,10 @@
 //! Keeping a target in shape: pruning, trimming the any-write window, merged indexes, compaction,
 //! and giving space back. One step at a time, each of them a change to be committed; no threads.
 
+#[cfg(test)]
+mod tests;
+mod window;
+
 use std::{
     collections::{BTreeSet, HashSet},
     ops::ControlFlow,
@@ -8,11 +12,10 @@ use std::{
     time::Duration,
 };
 
-use afterimage_cache::open_segment;
 use afterimage_changelog::{Epoch, Name, ObjectId, Timestamp};
 use afterimage_recovery::{
     Change, Collected, Collector, Head, IndexJob, IndexLimits, LayerRef, Manifest, RecoveryError,
-    RecoveryErrorKind, Replacement, StreamPosition,
+    RecoveryErrorKind, Replacement,
     compact::{CompactionSettings, Limits, Rewrite, Shape, plan, rewrite, survey},
     holds::list_holds,
     mark_pruning,
@@ -23,7 +26,7 @@ use afterimage_recovery::{
 };
 use afterimage_storage::{Effect, Key, Nonces, Store, StoreErrorKind};
 
-use crate::{clock::Clock, error::Error, rewind::kept_store};
+use crate::{clock::Clock, error::Error};
 
 /// Least time between two prunings while points are made.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
@@ -319,7 +322,8 @@ impl Maintenance {
         let mark = mark_pruning(self.target.as_ref(), &self.group, manifest.epoch, id)?;
         self.marks.push(mark);
         let holds = list_holds(self.target.as_ref(), &self.group)?;
-        let holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
+        let mut holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
+        holds.extend(self.hold_of_window(manifest));
         let drop = dropped(&plan_prune(manifest, &keep, &holds, now));
         if drop.is_empty() {
             self.unmark()?;
@@ -329,51 +333,6 @@ impl Maintenance {
             drop,
             ..Change::default()
         }))
-    }
-
-    /// Segments that are older than the window.
-    fn trim(&self, manifest: &Manifest) -> Result<Option<Change>, Error> {
-        let newest = manifest
-            .points
-            .last()
-            .map_or(Timestamp(0), |point| point.time);
-        let window = self.upkeep.rewind.unwrap_or_default();
-        let window = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
-        let since = Timestamp(newest.0.saturating_sub(window));
-        let mut kept_from = Vec::new();
-        for stream in &manifest.streams {
-            let wanted = match self.upkeep.rewind {
-                // Whoever does not make points does not know how far back they are wanted.
-                None => stream.kept,
-                Some(_) => self.wanted(stream, since)?,
-            };
-            if wanted < stream.kept {
-                // By its number: more segments may be covered by the time that this is committed.
-                let first = stream.position.segment + 1 - wanted;
-                kept_from.push((stream.name.clone(), first));
-            }
-        }
-        Ok((!kept_from.is_empty()).then(|| Change {
-            kept_from,
-            ..Change::default()
-        }))
-    }
-
-    /// How many of the newest kept segments hold a record that may be of the window.
-    fn wanted(&self, stream: &StreamPosition, since: Timestamp) -> Result<u64, Error> {
-        let store = kept_store(&self.target, &self.group);
-        let mut wanted = stream.kept;
-        // A segment says when it was begun, so the one before it was ended by then.
-        while wanted > 1 {
-            let second = stream.position.segment + 2 - wanted;
-            let opened = open_segment(store.as_ref(), &self.group, &stream.name, second)?;
-            let begun = opened.map(|segment| segment.header.created);
-            if begun.is_some_and(|begun| begun >= since) {
-                break;
-            }
-            wanted -= 1;
-        }
-        Ok(wanted)
     }
 }
 
@@ -434,99 +393,4 @@ fn dropped(decisions: &[Decision]) -> BTreeSet<u64> {
 
 fn size_of_set(set: &BTreeSet<u64>) -> u64 {
     afterimage_changelog::count(set.len())
-}
-
-#[cfg(test)]
-mod tests {
-    use afterimage_recovery::{Committer, PointReader, name::kept_key};
-
-    use super::*;
-    use crate::{
-        ingest::IngestParts,
-        stages::{
-            open,
-            tests::{committed, parts, sealed},
-        },
-    };
-
-    /// Upkeep that had committed an index was told of the head before it, which its queue still held,
-    /// took the index for garbage and deleted it: the newest manifest named what was not there.
-    #[test]
-    fn an_older_head_makes_no_garbage_of_what_was_committed_since() {
-        let parts = committed(8);
-        let (target, nonces) = (&parts.target, &parts.nonces);
-        let mut committer: Committer = open(&parts).unwrap().commits.into_committer();
-        let old = committer.head().clone();
-        let upkeep = Upkeep {
-            index: IndexLimits {
-                fan_out: 2,
-                ..IndexLimits::default()
-            },
-            ..Upkeep::default()
-        };
-        let clock = Arc::clone(&parts.clock);
-        let maintenance =
-            Maintenance::open(Arc::clone(target), Arc::clone(nonces), clock, upkeep, &old);
-        let mut maintenance = maintenance.unwrap();
-        let mut newest = old.clone();
-        for due in [false, true] {
-            let mut commit = |change| {
-                newest.clone_from(committer.commit(change, Timestamp(9))?);
-                Ok(newest.clone())
-            };
-            let mut pace = |_bytes| ControlFlow::Continue(());
-            maintenance.tend(&old, due, &mut commit, &mut pace).unwrap();
-        }
-        assert!(!newest.manifest.indexes.is_empty());
-        for point in &newest.manifest.points {
-            PointReader::open(target, &newest.manifest, point.id).unwrap();
-        }
-    }
-
-    /// Beside one and the same ingest.
-    #[test]
-    fn every_kept_segment_that_a_manifest_names_is_there_after_trimming() {
-        let parts = IngestParts {
-            rewind: true,
-            ..parts(12)
-        };
-        let mut stages = open(&parts).unwrap();
-        let sealed = sealed(&parts, &mut stages);
-        let upkeep = Upkeep {
-            rewind: Some(Duration::from_secs(2)),
-            ..Upkeep::default()
-        };
-        let IngestParts {
-            target,
-            nonces,
-            clock,
-            ..
-        } = &parts;
-        let head = stages.commits.head();
-        let (store, ids) = (Arc::clone(target), Arc::clone(nonces));
-        let maintenance = Maintenance::open(store, ids, Arc::clone(clock), upkeep, head);
-        let mut maintenance = maintenance.unwrap();
-        for part in sealed {
-            stages.commits.push(part);
-            stages.commits.commit().unwrap();
-            for trim in [false, true] {
-                let head = stages.commits.head().clone();
-                if trim {
-                    let mut commit = |change| Ok(stages.commits.change(change)?.clone());
-                    let mut pace = |_bytes| ControlFlow::Continue(());
-                    maintenance
-                        .tend(&head, true, &mut commit, &mut pace)
-                        .unwrap();
-                }
-                let head = stages.commits.head();
-                let stream = head.manifest.streams.first().unwrap();
-                for number in stream.kept_from()..=stream.position.segment {
-                    let key = kept_key(&parts.group, &stream.name, number);
-                    assert!(target.size(&key).is_ok(), "{key}");
-                }
-                assert!(!trim || stream.kept <= 4, "{} are kept", stream.kept);
-                assert!(stream.kept >= 3.min(stream.position.segment + 1));
-            }
-        }
-    }
 }
