@@ -283,7 +283,7 @@ impl Driver<'_> {
         let (asker, asks) = asking();
         let maintain = self.maintain;
         spawn(scope, stops, "upkeep", move || {
-            maintain(&for_upkeep, &asker, stop)
+            maintain(&for_upkeep, &asker, stop);
         })?;
         Ok((vec![replicas, upkeep], asks))
     }
