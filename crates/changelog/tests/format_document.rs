@@ -10,9 +10,10 @@ use afterimage_changelog::{
 };
 
 const DOCUMENT: &str = include_str!("../../../FORMAT.md");
-const GOLDEN: [(&str, &str); 6] = [
+const GOLDEN: [(&str, &str); 7] = [
     ("segment", include_str!("../golden/segment.hex")),
     ("layer", include_str!("../golden/layer.hex")),
+    ("index", include_str!("../golden/index.hex")),
     (
         "manifest",
         include_str!("../../recovery/golden/manifest.hex"),
@@ -69,7 +70,7 @@ fn tables() -> BTreeMap<&'static str, Vec<Field>> {
 #[test]
 fn the_fields_of_each_table_follow_each_other() {
     let tables = tables();
-    assert_eq!(tables.len(), 19);
+    assert_eq!(tables.len(), 20);
     for (heading, fields) in tables {
         let mut end = Some(0);
         for field in fields {

@@ -1,4 +1,4 @@
-//! The bytes of a segment and of a layer do not move.
+//! The bytes of a segment, of a layer and of an index do not move.
 //!
 //! What zstd makes of a payload may change from one version of it to the next, so its stored bytes
 //! are taken from the golden file and only their decoding is pinned; all else is pinned both ways.
@@ -14,12 +14,17 @@ use std::{convert::Infallible, ops::Range};
 use afterimage_changelog::{
     Codec, Container, ContainerBuilder, Digest, Disk, EncodedFrame, Epoch, Fidelity, Header,
     Marker, MarkerKind, Name, ObjectId, ObjectKind, Row, RowKind, SectorSize, Sequence, Timestamp,
-    container::Index, count, frame::FrameEncoder, size,
+    container::Index,
+    count,
+    directory::LayerPlace,
+    frame::{FrameEncoder, FrameEntry},
+    size,
 };
 use bytes::Bytes;
 
 const SEGMENT: &str = include_str!("../golden/segment.hex");
 const LAYER: &str = include_str!("../golden/layer.hex");
+const INDEX: &str = include_str!("../golden/index.hex");
 
 /// The bytes of a hex file; `#` begins a comment.
 fn bytes_of(hex: &str) -> Bytes {
@@ -223,6 +228,91 @@ fn the_bytes_of_a_layer_do_not_move() {
         &[],
         0x4303,
     );
+}
+
+fn index_header() -> Header {
+    Header {
+        kind: ObjectKind::Index,
+        id: ObjectId(ascending(0x60)),
+        fidelity: Fidelity::Data,
+        epoch: Epoch(0x71),
+        number: 0,
+        first: Sequence(0x7200),
+        created: Timestamp(1_763_886_000_000_115),
+        predecessor: Digest::NONE,
+        group: name("cellar"),
+        stream: name("box-3"),
+        disks: disks(),
+    }
+}
+
+fn places() -> [LayerPlace; 2] {
+    [
+        LayerPlace {
+            epoch: Epoch(0x81),
+            id: ObjectId(ascending(0x90)),
+            object_bytes: 0x8200,
+        },
+        LayerPlace {
+            epoch: Epoch(0x83),
+            id: ObjectId(ascending(0xa0)),
+            object_bytes: 0x8400,
+        },
+    ]
+}
+
+fn entries() -> [FrameEntry; 2] {
+    [
+        FrameEntry {
+            offset: 0x192,
+            stored: 0x1f1,
+            raw: 0x1400,
+            codec: Codec::Zstd,
+            layer: 0,
+            digest: Digest::of(b"a frame of the first layer"),
+        },
+        FrameEntry {
+            offset: 0x293,
+            stored: 0x1800,
+            raw: 0x1800,
+            codec: Codec::Raw,
+            layer: 1,
+            digest: Digest::of(b"a frame of the second layer"),
+        },
+    ]
+}
+
+fn index_rows() -> Vec<Row> {
+    vec![
+        write(false, 0, 65, 4, 0, 3),
+        zero(0, 71, 7),
+        write(false, 1, 0x1_0000_0018, 8, 1, 2),
+    ]
+}
+
+#[test]
+fn the_bytes_of_an_index_do_not_move() {
+    let mut builder = ContainerBuilder::new(index_header());
+    let mut object = builder.header_bytes().to_vec();
+    for place in places() {
+        builder.push_layer(place);
+    }
+    for entry in entries() {
+        builder.push_entry(entry);
+    }
+    index_rows().iter().for_each(|row| builder.push_row(row));
+    object.extend_from_slice(&builder.finish(Sequence(0x7303)).tail);
+    let golden = bytes_of(INDEX);
+    assert_eq!(object, golden, "{object:02x?}");
+    let part =
+        |range: Range<u64>| Ok::<_, Infallible>(golden.slice(size(range.start)..size(range.end)));
+    let container = Container::open(count(golden.len()), &Bytes::new(), part).unwrap();
+    let index = container.index(part).unwrap();
+    assert_eq!(container.header, index_header());
+    assert_eq!(container.directory.layers, places());
+    assert_eq!(container.footer.last, Sequence(0x7303));
+    assert_eq!(index.rows, index_rows());
+    assert_eq!(index.frames, entries());
 }
 
 /// Frames pass from segments into layers as they are, so both files hold the same ones.

@@ -7,7 +7,9 @@ use afterimage_cache::{
     CacheError, SegmentLimits, StreamReader, StreamWriter, WriterOptions, segment_key,
 };
 use afterimage_changelog::{
-    Digest, Disk, Epoch, MarkerKind, Name, ObjectId, SectorSize, Timestamp, length,
+    Codec, ContainerBuilder, Digest, Disk, Epoch, Fidelity, Header, MarkerKind, Name, ObjectId,
+    ObjectKind, Row, RowKind, SectorSize, Sequence, Timestamp, directory::LayerPlace,
+    frame::FrameEntry, length,
 };
 use afterimage_recovery::{
     IndexRef, LayerRef, Manifest, PageRef, Point,
@@ -28,6 +30,8 @@ pub(crate) struct Samples {
     pub(crate) layer: Bytes,
     /// A layer whose index has two pages of rows.
     pub(crate) long_layer: Bytes,
+    /// An index over the frames of two layers.
+    pub(crate) index: Bytes,
     /// A manifest that holds all of its points itself.
     pub(crate) manifest: Bytes,
     /// The same with its oldest points in a page, an index and a text of what to keep.
@@ -142,6 +146,7 @@ fn make() -> Samples {
         long_segment,
         layer,
         long_layer,
+        index: make_index(),
         manifest,
         paged_manifest,
         page,
@@ -203,6 +208,47 @@ pub(crate) fn page_ref(page: &Page, bytes: &[u8]) -> PageRef {
         },
         points: u32::try_from(page.points.len()).expect("a page holds few points"),
     }
+}
+
+fn make_index() -> Bytes {
+    let mut builder = ContainerBuilder::new(Header {
+        kind: ObjectKind::Index,
+        id: ObjectId([16; 16]),
+        fidelity: Fidelity::Data,
+        epoch: Epoch(2),
+        number: 0,
+        first: Sequence(1),
+        created: Timestamp(17),
+        predecessor: Digest::NONE,
+        group: group(),
+        stream: stream(),
+        disks: vec![disk("one", 256, SectorSize::B512)],
+    });
+    let mut object = builder.header_bytes().to_vec();
+    for number in 0..2u8 {
+        let layer = builder.push_layer(LayerPlace {
+            epoch: Epoch(1),
+            id: ObjectId([18 + number; 16]),
+            object_bytes: 9000,
+        });
+        let frame = builder.push_entry(FrameEntry {
+            offset: 300 + 512 * u64::from(number),
+            stored: 4096,
+            raw: 4096,
+            codec: Codec::Raw,
+            layer,
+            digest: Digest::of(&[number]),
+        });
+        builder.push_row(&Row {
+            kind: RowKind::Write { frame, offset: 1 },
+            continued: false,
+            disk: 0,
+            sectors: 5,
+            start: 10 + 20 * u64::from(number),
+        });
+    }
+    object.extend_from_slice(&builder.finish(Sequence(21)).tail);
+    Bytes::from(object)
 }
 
 fn make_hold() -> Vec<u8> {

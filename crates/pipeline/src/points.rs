@@ -54,7 +54,9 @@ impl Points {
         }
     }
 
-    pub(crate) const fn store(&self) -> &Arc<dyn Store> {
+    /// Where they are.
+    #[must_use]
+    pub const fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 

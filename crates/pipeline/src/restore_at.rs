@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use afterimage_changelog::{Name, SECTOR, Sequence};
+use afterimage_changelog::{Name, Sequence};
 use afterimage_storage::{Disk, DraftDisk, FileDisk};
-use afterimage_target::{Applied, Mode};
+use afterimage_target::Applied;
 
 use crate::{
     error::Error,
     points::{PointSelector, Points},
-    restore::{Onto, Restore, RestoreProgress, applier, exists, fit, is_device, set},
+    restore::{Onto, Restore, RestoreProgress, exists, fit, is_device, set},
     rewind::{Moment, Rewound},
     stop::Stop,
 };
@@ -88,17 +88,9 @@ impl RestoreAt {
             return Err(Error::invalid(what));
         }
         let draft = DraftDisk::new(&self.to, bytes)?;
-        let mut applied = Applied::default();
-        let point = points.open(&PointSelector::Id(rewound.point))?;
-        // A disk that came later has nothing in the point.
-        if let Ok(before) = point.disk(&self.disk) {
-            let end = before.sectors.min(bytes / SECTOR);
-            let extents = point.extents(&self.disk, 0..end)?;
-            applied = applier(&point, &draft, Mode::Blank, progress, stop).apply(extents)?;
-        }
-        let over = rewound.apply(&self.disk, &draft, &progress.done_bytes, stop)?;
+        let applied = rewound.write(points, &self.disk, &draft, progress, stop)?;
         draft.publish(self.overwrite)?;
-        Ok(applied.and(over))
+        Ok(applied)
     }
 
     fn onto_device(

@@ -5,7 +5,7 @@ use std::{sync::Arc, sync::atomic::AtomicU64};
 
 use afterimage_cache::{Segment, load_segment, open_segment, segment_key};
 use afterimage_changelog::{
-    Container, Disk, Name, Sequence, Timestamp, container::Index, count, size,
+    Container, Disk, Name, SECTOR, Sequence, Timestamp, container::Index, count, size,
 };
 use afterimage_coalesce::{Extent, coalesce};
 use afterimage_recovery::{Point, StreamPosition, name::kept_prefix};
@@ -16,7 +16,8 @@ use rayon::prelude::*;
 use crate::{
     error::Error,
     gather::{Gather, split},
-    points::Points,
+    points::{PointSelector, Points},
+    restore::{RestoreProgress, applier},
     stop::Stop,
 };
 
@@ -60,7 +61,8 @@ impl Keeper {
         }
     }
 
-    /// Keeps every segment up to this one; gives how many are kept then.
+    /// Keeps every segment up to this one; gives the first that was kept, of which upkeep may have let
+    /// go since.
     ///
     /// # Errors
     ///
@@ -70,7 +72,7 @@ impl Keeper {
             self.keep(self.next)?;
             self.next += 1;
         }
-        Ok(number + 1 - self.first)
+        Ok(self.first)
     }
 
     /// Copies a segment as it is, durably, after checking every byte of it.
@@ -212,6 +214,31 @@ impl Rewound {
         })
     }
 
+    /// Writes a disk as it was after the write onto one that holds zeroes; does not flush it.
+    ///
+    /// # Errors
+    ///
+    /// An object could not be read or is damaged, the disk failed, or the work was stopped.
+    pub fn write(
+        &self,
+        points: &Points,
+        name: &Name,
+        onto: &dyn DiskSeam,
+        progress: &RestoreProgress,
+        stop: &Stop,
+    ) -> Result<Applied, Error> {
+        let mut applied = Applied::default();
+        let point = points.open(&PointSelector::Id(self.point))?;
+        // A disk that came later has nothing in the point.
+        if let Ok(before) = point.disk(name) {
+            let end = before.sectors.min(onto.size() / SECTOR);
+            let extents = point.extents(name, 0..end)?;
+            applied = applier(&point, onto, Mode::Blank, progress, stop).apply(extents)?;
+        }
+        let over = self.apply(name, onto, &progress.done_bytes, stop)?;
+        Ok(applied.and(over))
+    }
+
     /// Writes the records of one disk over the point that `disk` holds.
     ///
     /// # Errors
@@ -238,16 +265,18 @@ impl Rewound {
                     break;
                 }
                 if gather.extents.len() >= RECORDS_MAX {
-                    applied = applied.and(self.write(&mut gather, name, disk, done_bytes, stop)?);
+                    let written = self.write_gathered(&mut gather, name, disk, done_bytes, stop)?;
+                    applied = applied.and(written);
                     disks = gather.add_source(&segment)?;
                 }
                 gather.add_row(row, sequence, &disks);
             }
         }
-        Ok(applied.and(self.write(&mut gather, name, disk, done_bytes, stop)?))
+        let written = self.write_gathered(&mut gather, name, disk, done_bytes, stop)?;
+        Ok(applied.and(written))
     }
 
-    fn write(
+    fn write_gathered(
         &self,
         gather: &mut Gather,
         name: &Name,

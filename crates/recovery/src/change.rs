@@ -57,8 +57,9 @@ pub struct Change {
     pub points: Vec<Proposal>,
     /// New merged indexes.
     pub indexes: Vec<IndexRef>,
-    /// How many of the newest covered segments of a stream are kept at the target.
-    pub kept: Vec<(Name, u64)>,
+    /// The first segment of a stream that is kept at the target. What is not kept any more is never
+    /// kept anew: it may be gone.
+    pub kept_from: Vec<(Name, u64)>,
     /// Which points are to stay from now on.
     pub keep: Option<String>,
 }
@@ -81,7 +82,7 @@ pub(crate) fn successor(
         drop,
         points,
         indexes,
-        kept,
+        kept_from,
         keep,
     } = change;
     let shifted = !replace.is_empty() || !drop.is_empty();
@@ -94,10 +95,12 @@ pub(crate) fn successor(
     for proposal in points {
         add_point(&mut next, proposal);
     }
-    for (name, kept) in kept {
+    for (name, first) in kept_from {
         let known = next.streams.iter_mut().find(|known| known.name == name);
         let known = known.ok_or_else(|| format!("there is no stream {name}"))?;
-        known.kept = kept.min(known.position.segment + 1);
+        let before = head.streams.iter().find(|known| known.name == name);
+        let first = first.max(before.map_or(0, first_to_keep));
+        known.kept = (known.position.segment + 1).saturating_sub(first);
     }
     if let Some(keep) = keep {
         next.keep = keep;
@@ -109,6 +112,15 @@ pub(crate) fn successor(
         retain_indexes(&mut next, head, &known);
     }
     Ok(next)
+}
+
+/// The first segment of a stream that a later manifest may keep: of those before it none is there,
+/// or it may be deleted at any time. The segment that the points end in is still in the cache.
+fn first_to_keep(stream: &StreamPosition) -> u64 {
+    match stream.kept {
+        0 => stream.position.segment,
+        _ => stream.kept_from(),
+    }
 }
 
 fn layers_of(layers: &[LayerRef]) -> HashMap<ObjectId, usize> {
@@ -503,6 +515,42 @@ mod tests {
             },
         );
         assert!(refused.is_err());
+    }
+
+    /// Upkeep let go of kept segments, and the next point named them again, since who keeps them counted
+    /// from the first that it had kept: the manifest named what was being deleted. And upkeep said how
+    /// many are to stay: by the time that it was committed it was fewer of the old ones than it meant.
+    #[test]
+    fn what_is_not_kept_any_more_is_never_kept_anew_and_no_more_goes_than_was_meant() {
+        let mut store = Vec::new();
+        let mut change = |head: &Manifest, points: &[u64], first: Option<u64>| {
+            let change = Change {
+                points: points.iter().copied().map(proposal).collect(),
+                kept_from: first
+                    .map(|first| ("main".parse().unwrap(), first))
+                    .into_iter()
+                    .collect(),
+                ..Change::default()
+            };
+            let head = commit(head, change, &mut store);
+            let kept = head.streams.first().unwrap();
+            let kept = kept.kept_from()..kept.position.segment + 1;
+            (head, kept)
+        };
+        let (head, kept) = change(&empty(), &[5], Some(2));
+        assert_eq!(kept, 2..6);
+        let (head, kept) = change(&head, &[6, 7], Some(2));
+        assert_eq!(kept, 2..8);
+        // Decided when 6 was the newest.
+        let (head, kept) = change(&head, &[], Some(4));
+        assert_eq!(kept, 4..8);
+        let (head, kept) = change(&head, &[8], Some(2));
+        assert_eq!(kept, 4..9, "2 and 3 may be gone");
+        // A worker that keeps none, and one that does from the segment on that the points end in.
+        let (head, kept) = change(&head, &[9], None);
+        assert_eq!(kept, 10..10);
+        let (_, kept) = change(&head, &[10], Some(0));
+        assert_eq!(kept, 9..11);
     }
 
     #[test]

@@ -192,20 +192,19 @@ impl Collector {
             }
         }
         let mut collected = Collected::default();
-        for key in std::mem::take(&mut self.garbage) {
+        for key in self.garbage.clone() {
             if needed.contains(&key) {
                 collected.held += 1;
-                self.garbage.insert(key);
             } else {
                 self.delete(&key)?;
+                self.garbage.remove(&key);
                 collected.objects += 1;
             }
         }
-        for number in std::mem::take(&mut self.manifests) {
-            if number > boundary || held.contains(&number) {
-                self.manifests.insert(number);
-            } else {
+        for number in self.manifests.clone() {
+            if number <= boundary && !held.contains(&number) {
                 self.delete(&manifest_key(&self.group, number))?;
+                self.manifests.remove(&number);
                 collected.manifests += 1;
             }
         }

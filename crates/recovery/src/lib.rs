@@ -51,5 +51,5 @@ pub use layer_writer::{
 };
 pub use manifest::{IndexRef, LayerRef, Manifest, PageRef, Point, StreamPosition};
 pub use point::PointReader;
-pub use prune::{mark_pruning, plan_prune, unmark_pruning};
+pub use prune::{mark_pruning, plan_prune, unmark_pruning_before};
 pub use verify::{Sample, Verified, verify_layer};

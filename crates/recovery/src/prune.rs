@@ -8,7 +8,7 @@ use crate::{
     error::RecoveryError,
     hold::{Hold, HoldKind},
     manifest::Manifest,
-    name::{pruning_key, pruning_prefix},
+    name::{epoch_of, pruning_key, pruning_prefix},
     retention::{self, Candidate, Decision, HoldReason, Keep, decide},
 };
 
@@ -58,15 +58,23 @@ pub fn mark_pruning(
     Ok(key)
 }
 
-/// Takes back every mark, those that earlier workers left too: whoever works for the group has one
-/// at a time, and a worker that was taken over commits nothing.
+/// Takes back the marks of workers before `epoch`: they commit nothing any more. That of a later one
+/// stays, for it may be deciding right now.
 ///
 /// # Errors
 ///
 /// The store failed.
-pub fn unmark_pruning(store: &dyn Store, group: &Name) -> Result<(), RecoveryError> {
+pub fn unmark_pruning_before(
+    store: &dyn Store,
+    group: &Name,
+    epoch: Epoch,
+) -> Result<(), RecoveryError> {
     let mut marks = Vec::new();
-    each(store, &pruning_prefix(group), |key| marks.push(key))?;
+    each(store, &pruning_prefix(group), |key| {
+        if epoch_of(&key).is_none_or(|of| of < epoch) {
+            marks.push(key);
+        }
+    })?;
     for key in marks {
         store.delete(&key).map_err(RecoveryError::store)?;
     }

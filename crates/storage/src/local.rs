@@ -264,31 +264,57 @@ impl Shared {
         limit: usize,
         entries: &mut Vec<Entry>,
     ) -> Result<(), StoreError> {
-        for (key, is_dir) in self.children(Operation::List, prefix)? {
+        let before = entries.len();
+        let mut children = self.children(Operation::List, prefix)?;
+        loop {
+            if self.list_children(&children, after, limit, entries)? {
+                return Ok(());
+            }
+            // What was deleted since the directory was read may have been replaced before, and the
+            // list must show one of the two.
+            let now = self.children(Operation::List, prefix)?;
+            let known: BTreeSet<&Key> = children.iter().map(|(key, _)| key).collect();
+            if now.iter().all(|(key, _)| known.contains(key)) {
+                return Ok(());
+            }
+            entries.truncate(before);
+            children = now;
+        }
+    }
+
+    /// Lists what is at and below these; false where one of them was deleted meanwhile.
+    fn list_children(
+        &self,
+        children: &[(Key, bool)],
+        after: Option<&Key>,
+        limit: usize,
+        entries: &mut Vec<Entry>,
+    ) -> Result<bool, StoreError> {
+        let mut whole = true;
+        for (key, is_dir) in children {
             if entries.len() >= limit {
                 break;
             }
-            if is_dir {
-                if !after.is_some_and(|after| is_past(after, &key)) {
-                    self.list_below(&key, after, limit, entries)?;
+            if *is_dir {
+                if !after.is_some_and(|after| is_past(after, key)) {
+                    self.list_below(key, after, limit, entries)?;
                 }
-            } else if after.is_none_or(|after| key > *after) {
-                match self.files.size(&self.path(&key)) {
-                    Ok(size) => entries.push(Entry { key, size }),
-                    // Deleted since the directory was read.
-                    Err(error) if is_missing(&error) => {}
+            } else if after.is_none_or(|after| key > after) {
+                let path = self.path(key);
+                match self.files.size(&path) {
+                    Ok(size) => entries.push(Entry {
+                        key: key.clone(),
+                        size,
+                    }),
+                    Err(error) if is_missing(&error) => whole = false,
                     Err(error) => {
-                        return Err(failure(
-                            Operation::List,
-                            self.path(&key).display(),
-                            Effect::None,
-                            error,
-                        ));
+                        let what = path.display();
+                        return Err(failure(Operation::List, what, Effect::None, error));
                     }
                 }
             }
         }
-        Ok(())
+        Ok(whole)
     }
 
     /// The keys one part below `prefix` and whether each is a directory, in the order of the keys

@@ -73,7 +73,8 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// An object named `prefix` is not below it, nor is one whose name only begins alike: `a/bc` is
     /// not below `a/b`. Where nothing is below, the list is empty. Every object that was created
-    /// before the call and not deleted is seen.
+    /// before the call and not deleted is seen; of two objects of which one is created before the
+    /// other is deleted, at least one is, whatever happens during the call.
     ///
     /// # Errors
     ///

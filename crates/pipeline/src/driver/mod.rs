@@ -127,6 +127,9 @@ type Heads = Vec<Newest<Arc<Head>>>;
 /// What stops the threads, apart from an end of a queue.
 #[derive(Debug, Default)]
 struct Stops {
+    /// Stops the reader, when any stage failed. It cannot wait to find that nobody listens: an idle
+    /// source gives it nothing to hand on.
+    read: Stop,
     /// Stops the stages, when what they hand on will not be committed.
     halt: Stop,
     /// Stops what runs beside them.
@@ -140,6 +143,26 @@ impl Beside<'_> {
     }
 }
 
+impl Stops {
+    fn all(&self) {
+        for stop in [&self.read, &self.halt, &self.beside] {
+            stop.stop();
+        }
+    }
+}
+
+/// Stops all when it is dropped by a panic: what panicked is joined by nobody who still waits.
+#[derive(Debug)]
+struct Panics<'a>(&'a Stops);
+
+impl Drop for Panics<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.all();
+        }
+    }
+}
+
 impl Driver<'_> {
     /// Runs until there is nothing more, or a stage fails.
     ///
@@ -150,10 +173,10 @@ impl Driver<'_> {
         let stops = Stops::default();
         let mut first = None;
         scope(|scope| {
+            let _panics = Panics(&stops);
             let (tell, told) = bounded(EVENTS_WAITING);
             if let Err(error) = self.start(scope, stages, &stops, &tell) {
-                stops.halt.stop();
-                stops.beside.stop();
+                stops.all();
                 first = Some(error);
             }
             drop(tell);
@@ -161,6 +184,7 @@ impl Driver<'_> {
                 match told {
                     Told::Event(event) => watch(event),
                     Told::Failed(error) => {
+                        stops.read.stop();
                         stops.beside.stop();
                         first.get_or_insert(error);
                     }
@@ -221,24 +245,24 @@ impl Driver<'_> {
             reader: StreamReader::new(cache, group, stream, position),
             read,
             poll,
-            halt,
+            failed: &stops.read,
             figures,
         };
         let told = tell.clone();
-        spawn(scope, "reader", move || reading.run(&to_cut, &told))?;
+        spawn(scope, stops, "reader", move || reading.run(&to_cut, &told))?;
         let room = Room::new(parts.memory / PART_SHARE);
-        spawn_telling(scope, "cutter", tell, move || {
+        spawn_telling(scope, stops, "cutter", tell, move || {
             shared.cut(cutter, &room, &for_cut, &to_move)
         })?;
-        spawn_telling(scope, "mover", tell, move || {
+        spawn_telling(scope, stops, "mover", tell, move || {
             shared.move_parts(&mover, &for_move, &to_seal, &to_commit)
         })?;
         for number in 0..SEALERS {
             let input = Receiver::clone(&for_seal);
-            spawn(scope, "sealer", move || shared.seal(number, &input))?;
+            spawn(scope, stops, "sealer", move || shared.seal(number, &input))?;
         }
         drop(for_seal);
-        spawn_telling(scope, "acknowledger", tell, move || {
+        spawn_telling(scope, stops, "acknowledger", tell, move || {
             let ended = acknowledge(acknowledger, &for_acknowledge, figures);
             ended.inspect_err(|_| halt.stop())
         })?;
@@ -258,7 +282,7 @@ impl Driver<'_> {
             first: None,
             since: instant(),
         };
-        spawn(scope, "committer", move || committing.run())
+        spawn(scope, stops, "committer", move || committing.run())
     }
 
     /// Starts what runs beside the stages; gives where it hears of heads and asks for changes.
@@ -281,7 +305,7 @@ impl Driver<'_> {
         };
         let (replicas, for_replicas) = newest();
         let told = tell.clone();
-        spawn(scope, "replicas", move || {
+        spawn(scope, stops, "replicas", move || {
             following.run(&for_replicas, &told);
         })?;
         let (upkeep, for_upkeep) = newest();
@@ -293,7 +317,7 @@ impl Driver<'_> {
             stop,
             tell: tell.clone(),
         };
-        spawn(scope, "upkeep", move || maintain(&beside))?;
+        spawn(scope, stops, "upkeep", move || maintain(&beside))?;
         Ok((vec![replicas, upkeep], asks))
     }
 }
@@ -346,22 +370,27 @@ const fn count(segments: &Range<u64>) -> u64 {
 
 fn spawn_telling<'scope>(
     scope: &'scope Scope<'scope, '_>,
+    stops: &'scope Stops,
     name: &str,
     tell: &Sender<Told>,
     work: impl FnOnce() -> Result<(), End> + Send + 'scope,
 ) -> Result<(), Error> {
     let tell = tell.clone();
-    spawn(scope, name, move || tell_end(work(), &tell))
+    spawn(scope, stops, name, move || tell_end(work(), &tell))
 }
 
 fn spawn<'scope>(
     scope: &'scope Scope<'scope, '_>,
+    stops: &'scope Stops,
     name: &str,
     work: impl FnOnce() + Send + 'scope,
 ) -> Result<(), Error> {
     let started = Builder::new()
         .name(name.to_owned())
-        .spawn_scoped(scope, work);
+        .spawn_scoped(scope, move || {
+            let _panics = Panics(stops);
+            work();
+        });
     let failed = |error| Error::invalid(format!("threads cannot be started: {error}"));
     started.map(drop).map_err(failed)
 }

@@ -23,7 +23,8 @@ pub(super) struct Reading<'a> {
     /// How often to look for more, and until when; without it the end is the first time that there
     /// is nothing more.
     pub(super) poll: Option<(&'a Stop, Duration)>,
-    pub(super) halt: &'a Stop,
+    /// Set when a stage behind it has failed.
+    pub(super) failed: &'a Stop,
     pub(super) figures: &'a Figures,
 }
 
@@ -33,7 +34,7 @@ impl Reading<'_> {
         let mut idle: u32 = 0;
         let is_stopped = |poll: &Option<(&Stop, Duration)>| {
             let stopped = poll.is_some_and(|(stop, _)| stop.is_stopped());
-            stopped || self.halt.is_stopped()
+            stopped || self.failed.is_stopped()
         };
         while !is_stopped(&self.poll) {
             let looked = self.figures.busy(Stage::Read, 0, || {
@@ -54,7 +55,7 @@ impl Reading<'_> {
                     if idle > 1 {
                         let stopped = self
                             .poll
-                            .is_none_or(|(stop, every)| stop.wait_with(self.halt, every));
+                            .is_none_or(|(stop, every)| stop.wait_with(self.failed, every));
                         if stopped {
                             return;
                         }

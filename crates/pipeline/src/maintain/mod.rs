@@ -8,13 +8,17 @@
 //! | [`lists`] | which lists of layers may want compaction |
 //! | [`compactor`] | rewrites them, which takes long and commits nothing |
 //! | [`pacer`] | how fast it may |
+//! | [`window`] | which segments the any-write window needs |
 //! | [`beside`] | all of it beside a running ingest, compaction on a thread of its own |
 
 mod beside;
 mod compactor;
 mod lists;
 mod pacer;
+#[cfg(test)]
+mod tests;
 mod upkeep;
+mod window;
 
 use std::{
     collections::BTreeSet,
@@ -22,19 +26,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use afterimage_cache::open_segment;
 use afterimage_changelog::{Epoch, Name, ObjectId, Timestamp, count};
 use afterimage_recovery::{
     Change, Collected, Collector, Head, IndexJob, LayerRef, Manifest, RecoveryError,
-    RecoveryErrorKind, StreamPosition, forget_ended,
+    RecoveryErrorKind, forget_ended,
     holds::list_holds,
     mark_pruning,
     name::{index_key, layer_key},
     plan_indexes, plan_prune,
     retention::{Decision, Keep},
-    unmark_pruning, write_index,
+    unmark_pruning_before, write_index,
 };
-use afterimage_storage::{Key, Nonces, Store};
+use afterimage_storage::{Effect, Key, Nonces, Store, StoreErrorKind};
 
 pub(crate) use self::beside::Upkeeping;
 pub use self::upkeep::{Tended, Upkeep};
@@ -47,7 +50,6 @@ use crate::{
     clock::{Clock, instant},
     error::Error,
     in_use::InUse,
-    rewind::kept_store,
     stop::Stop,
 };
 
@@ -83,6 +85,8 @@ pub(crate) struct Maintenance {
     seen: Arc<Head>,
     /// When points were last pruned, and up to which one.
     pruned: Option<(Timestamp, u64)>,
+    /// Marks that points are being pruned.
+    marks: Vec<Key>,
 }
 
 impl std::fmt::Debug for Tools {
@@ -102,7 +106,7 @@ impl Maintenance {
     pub(crate) fn open(tools: &Tools, head: &Arc<Head>) -> Result<Maintenance, Error> {
         let manifest = &head.manifest;
         let Tools { group, target, .. } = tools;
-        unmark_pruning(target.as_ref(), group)?;
+        unmark_pruning_before(target.as_ref(), group, manifest.epoch)?;
         forget_ended(target.as_ref(), group, manifest.epoch)?;
         let collector = Collector::open(Arc::clone(target), group.clone(), head)?;
         let settings = tools.upkeep.compact;
@@ -112,6 +116,7 @@ impl Maintenance {
             lists: settings.map(|settings| Lists::of(manifest, settings)),
             seen: Arc::clone(head),
             pruned: None,
+            marks: Vec::new(),
         })
     }
 
@@ -170,20 +175,32 @@ impl Maintenance {
         let indexed = count(change.indexes.len());
         let (new_layers, new_indexes) = new_objects(&change);
         let committed = commit(change);
-        if pruned > 0 {
-            unmark_pruning(self.tools.target.as_ref(), &self.tools.group)?;
-        }
-        if let Err(error) = &committed
-            && is_stale(error)
-        {
-            // Nobody names them now, and nobody ever will.
-            self.delete(&new_layers, layer_key);
-            self.delete(&new_indexes, index_key);
+        match &committed {
+            // What was decided before is in this manifest or will be in none.
+            Ok(_) => self.unmark()?,
+            Err(error) if is_stale(error) => {
+                // Nobody names them now, and nobody ever will.
+                self.delete(&new_layers, layer_key);
+                self.delete(&new_indexes, index_key);
+                self.unmark()?;
+            }
+            // Where the manifest may be on its way, a pin would come too late.
+            Err(error) if !is_refused(error) => {}
+            Err(_) => self.unmark()?,
         }
         self.see(&committed?);
         tended.pruned += pruned;
         tended.compacted += count(new_layers.len());
         tended.indexed += indexed;
+        Ok(())
+    }
+
+    /// Takes back our own marks.
+    fn unmark(&mut self) -> Result<(), Error> {
+        while let Some(mark) = self.marks.last() {
+            self.tools.target.delete(mark)?;
+            self.marks.pop();
+        }
         Ok(())
     }
 
@@ -329,7 +346,7 @@ impl Maintenance {
     }
 
     /// Points that are to go: marks that it is being decided, lists the holds, decides. The mark is
-    /// taken back once the change is committed or refused.
+    /// taken back once it is known that the change was committed or never will be.
     fn prune(&mut self, manifest: &Manifest, due: bool) -> Result<Option<Change>, Error> {
         let Some(keep) = kept_by(manifest)? else {
             return Ok(None);
@@ -351,66 +368,21 @@ impl Maintenance {
             return Ok(None);
         }
         let id = ObjectId(self.tools.nonces.next());
-        mark_pruning(
-            self.tools.target.as_ref(),
-            &self.tools.group,
-            manifest.epoch,
-            id,
-        )?;
-        let holds = list_holds(self.tools.target.as_ref(), &self.tools.group)?;
-        let holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
+        let Tools { target, group, .. } = &self.tools;
+        let mark = mark_pruning(target.as_ref(), group, manifest.epoch, id)?;
+        self.marks.push(mark);
+        let holds = list_holds(target.as_ref(), group)?;
+        let mut holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
+        holds.extend(self.hold_of_window(manifest));
         let drop = dropped(&plan_prune(manifest, &keep, &holds, now));
         if drop.is_empty() {
-            unmark_pruning(self.tools.target.as_ref(), &self.tools.group)?;
+            self.unmark()?;
             return Ok(None);
         }
         Ok(Some(Change {
             drop,
             ..Change::default()
         }))
-    }
-
-    /// Segments that are older than the window.
-    fn trim(&self, manifest: &Manifest) -> Result<Option<Change>, Error> {
-        let newest = manifest
-            .points
-            .last()
-            .map_or(Timestamp(0), |point| point.time);
-        let window = self.tools.upkeep.rewind.unwrap_or_default();
-        let window = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
-        let since = Timestamp(newest.0.saturating_sub(window));
-        let mut kept = Vec::new();
-        for stream in &manifest.streams {
-            let wanted = match self.tools.upkeep.rewind {
-                // Whoever does not make points does not know how far back they are wanted.
-                None => stream.kept,
-                Some(_) => self.wanted(stream, since)?,
-            };
-            if wanted < stream.kept {
-                kept.push((stream.name.clone(), wanted));
-            }
-        }
-        Ok((!kept.is_empty()).then(|| Change {
-            kept,
-            ..Change::default()
-        }))
-    }
-
-    /// How many of the newest kept segments hold a record that may be of the window.
-    fn wanted(&self, stream: &StreamPosition, since: Timestamp) -> Result<u64, Error> {
-        let store = kept_store(&self.tools.target, &self.tools.group);
-        let mut wanted = stream.kept;
-        // A segment says when it was begun, so the one before it was ended by then.
-        while wanted > 1 {
-            let second = stream.position.segment + 2 - wanted;
-            let opened = open_segment(store.as_ref(), &self.tools.group, &stream.name, second)?;
-            let begun = opened.map(|segment| segment.header.created);
-            if begun.is_some_and(|begun| begun >= since) {
-                break;
-            }
-            wanted -= 1;
-        }
-        Ok(wanted)
     }
 }
 
@@ -423,14 +395,31 @@ fn new_objects(change: &Change) -> (Vec<LayerRef>, Vec<LayerRef>) {
 
 /// Whether a change was refused because it was decided on an older manifest.
 fn is_stale(error: &Error) -> bool {
+    cause_of(error).is_some_and(|known| matches!(known.kind, RecoveryErrorKind::Stale(_)))
+}
+
+/// Whether it is known that nothing came of a commit and nothing will.
+fn is_refused(error: &Error) -> bool {
+    cause_of(error).is_some_and(|known| match &known.kind {
+        RecoveryErrorKind::Store(cause) => {
+            cause.effect == Effect::None && cause.kind != StoreErrorKind::NotDurable
+        }
+        kind => matches!(
+            kind,
+            RecoveryErrorKind::Stale(_) | RecoveryErrorKind::Limit(_)
+        ),
+    })
+}
+
+fn cause_of(error: &Error) -> Option<&RecoveryError> {
     let mut below: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = below {
         if let Some(known) = cause.downcast_ref::<RecoveryError>() {
-            return matches!(known.kind, RecoveryErrorKind::Stale(_));
+            return Some(known);
         }
         below = cause.source();
     }
-    false
+    None
 }
 
 /// The policy of a group; `None` where all points stay.
@@ -470,106 +459,5 @@ impl Around for Alone<'_> {
 
     fn stops(&self, wait: Duration) -> bool {
         self.stop.wait(wait)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use afterimage_recovery::{Committer, IndexLimits, PointReader, compact::CompactionSettings};
-
-    use super::*;
-    use crate::stages::{open, tests::committed};
-
-    /// Upkeep that had committed an index was told of the head before it, which its queue still held,
-    /// took the index for garbage and deleted it: the newest manifest named what was not there.
-    #[test]
-    fn an_older_head_makes_no_garbage_of_what_was_committed_since() {
-        let parts = committed(8);
-        let (target, nonces) = (&parts.target, &parts.nonces);
-        let mut committer: Committer = open(&parts).unwrap().commits.into_committer();
-        let old = committer.head().clone();
-        let upkeep = Upkeep {
-            index: IndexLimits {
-                fan_out: 2,
-                ..IndexLimits::default()
-            },
-            ..Upkeep::default()
-        };
-        let tools = Tools {
-            group: parts.group.clone(),
-            target: Arc::clone(target),
-            nonces: Arc::clone(nonces),
-            clock: Arc::clone(&parts.clock),
-            upkeep,
-            memory: 64 << 20,
-            in_use: InUse::default(),
-        };
-        let old = Arc::new(old);
-        let mut maintenance = Maintenance::open(&tools, &old).unwrap();
-        let mut newest = Arc::clone(&old);
-        for due in [false, true] {
-            let mut commit = |change| {
-                newest = Arc::new(committer.commit(change, Timestamp(9))?.clone());
-                Ok(Arc::clone(&newest))
-            };
-            maintenance
-                .tend(&old, due, &mut Tended::default(), &mut commit)
-                .unwrap();
-        }
-        assert!(!newest.manifest.indexes.is_empty());
-        for point in &newest.manifest.points {
-            PointReader::open(target, &newest.manifest, point.id).unwrap();
-        }
-    }
-
-    /// A replica was being brought forward while the layers that it read were compacted, and found
-    /// them deleted.
-    #[test]
-    fn what_another_thread_reads_from_stays_until_it_has_read() {
-        let parts = committed(8);
-        let mut committer: Committer = open(&parts).unwrap().commits.into_committer();
-        let tools = Tools {
-            group: parts.group.clone(),
-            target: Arc::clone(&parts.target),
-            nonces: Arc::clone(&parts.nonces),
-            clock: Arc::clone(&parts.clock),
-            upkeep: Upkeep {
-                keep: Some("1s:all".parse().unwrap()),
-                compact: Some(CompactionSettings {
-                    runs_max: 2,
-                    ..CompactionSettings::default()
-                }),
-                ..Upkeep::default()
-            },
-            memory: 64 << 20,
-            in_use: InUse::default(),
-        };
-        let old = Arc::new(committer.head().clone());
-        let mut newest = Arc::clone(&old);
-        let mut commit = |change| {
-            newest = Arc::new(committer.commit(change, Timestamp(9))?.clone());
-            Ok(Arc::clone(&newest))
-        };
-        let reads = |head: &Head| {
-            let point = head.manifest.points.last().unwrap().id;
-            let reader = PointReader::open(&parts.target, &head.manifest, point)?;
-            reader.read_at(&"root".parse().unwrap(), 0, &mut vec![0; 1 << 20])
-        };
-        let mut maintenance = Maintenance::open(&tools, &old).unwrap();
-        let reading = tools.in_use.read(Arc::clone(&old));
-        let tended = maintenance.tend_all(&Stop::default(), &mut commit).unwrap();
-        assert!(
-            tended.compacted > 0 && tended.collected.held > 0,
-            "{tended:?}"
-        );
-        reads(&old).unwrap();
-        drop(reading);
-        let late = tools.in_use.read(Arc::clone(&old));
-        assert!(late.head().manifest.number > old.manifest.number);
-        drop(late);
-        let tended = maintenance.tend_all(&Stop::default(), &mut commit).unwrap();
-        assert!(tended.collected.objects > 0, "{tended:?}");
-        assert!(reads(&old).is_err());
-        reads(&newest).unwrap();
     }
 }

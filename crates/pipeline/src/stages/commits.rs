@@ -162,15 +162,15 @@ impl Commits {
         };
         let position = newest.cut.position;
         self.settle(&position)?;
-        let kept = match &mut self.keeper {
+        let kept_from = match &mut self.keeper {
             Some(keeper) => {
-                let kept = keeper.keep_up_to(position.segment)?;
-                vec![(self.parts.stream.clone(), kept)]
+                let first = keeper.keep_up_to(position.segment)?;
+                vec![(self.parts.stream.clone(), first)]
             }
             None => Vec::new(),
         };
         let change = Change {
-            kept,
+            kept_from,
             points: self
                 .ready
                 .iter()

@@ -45,7 +45,7 @@ pub(crate) fn parts(intervals: u8) -> IngestParts {
 }
 
 /// All that is in the cache, sealed.
-fn sealed(parts: &IngestParts, stages: &mut Stages) -> Vec<Sealed> {
+pub(crate) fn sealed(parts: &IngestParts, stages: &mut Stages) -> Vec<Sealed> {
     let IngestParts {
         group,
         stream,

@@ -9,6 +9,7 @@
 //! | `fencing` | two workers, paused workers, gaps, outcomes in doubt |
 //! | `invariants` | random histories against plain arrays |
 //! | `upkeep` | pruning, compaction and collection, cut anywhere and beside readers |
+//! | `rewind` | the any-write window: every single write is gone back to, cut and failing anywhere |
 //! | `threads` | the pipeline with its threads: steps that overlap, cut and failing anywhere |
 //! | `mutants` | the chain with one rule broken at a time, each caught by one of the sweeps |
 //!
@@ -27,6 +28,8 @@ mod full_store;
 mod invariants;
 #[cfg(test)]
 mod mutants;
+#[cfg(test)]
+mod rewind;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

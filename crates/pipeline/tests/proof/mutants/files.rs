@@ -45,6 +45,10 @@ fn is_cache(path: &Path) -> bool {
     path.starts_with("/srv/cache")
 }
 
+fn is_kept(path: &Path) -> bool {
+    path.starts_with("/srv/target/shop/kept")
+}
+
 fn is_restored(path: &Path) -> bool {
     path.starts_with("/srv/restored")
 }
@@ -223,6 +227,32 @@ fn a_failed_sync_that_is_tried_again_is_noticed() {
     killed(
         "failed sync tried again",
         Sweep::Faults,
+        Wraps {
+            files,
+            ..Wraps::NONE
+        },
+    );
+}
+
+#[test]
+fn a_kept_segment_that_is_not_synced_is_noticed() {
+    let files = |files| broken(files, is_kept, NONE);
+    killed(
+        "kept segment not synced",
+        Sweep::Rewind,
+        Wraps {
+            files,
+            ..Wraps::NONE
+        },
+    );
+}
+
+#[test]
+fn the_name_of_a_kept_segment_that_is_not_synced_is_noticed() {
+    let files = |files| broken(files, NONE, is_kept);
+    killed(
+        "directory of kept segments not synced",
+        Sweep::Rewind,
         Wraps {
             files,
             ..Wraps::NONE

@@ -178,7 +178,6 @@ fn check_restored(
     names: &Arc<dyn Store>,
     progress: &Progress,
 ) -> Result<(), String> {
-    let plain = &scenario.points[size(RESTORED_POINT)][RESTORED_DISK];
     let prefix = Key::new("disks").unwrap();
     let listed = names.list(&prefix, None, usize::MAX).map_err(text)?;
     let mut found = Vec::new();
@@ -193,7 +192,7 @@ fn check_restored(
         let mut content = vec![0xaa; size(disk.size())];
         disk.read_at(0, &mut content).map_err(text)?;
         same(
-            plain,
+            &scenario.points[size(RESTORED_POINT)][RESTORED_DISK],
             &content,
             &format!("the disk restored by process {process}"),
         )?;

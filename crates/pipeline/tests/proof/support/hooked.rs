@@ -32,6 +32,16 @@ pub(crate) trait Hooks: Debug + Send + Sync {
         false
     }
 
+    fn list(
+        &self,
+        store: &dyn Store,
+        prefix: &Key,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        store.list(prefix, after, limit)
+    }
+
     fn delete(&self, store: &dyn Store, key: &Key) -> Result<(), StoreError> {
         store.delete(key)
     }
@@ -91,7 +101,7 @@ impl<H: Hooks> Store for Hooked<H> {
         if self.hooks.hides(prefix) {
             return Ok(Vec::new());
         }
-        self.store.list(prefix, after, limit)
+        self.hooks.list(self.store.as_ref(), prefix, after, limit)
     }
 
     fn delete(&self, key: &Key) -> Result<(), StoreError> {

@@ -109,10 +109,11 @@ pub(crate) fn agent(
 
 /// Records what the cache does not hold yet, up to the record `end`, and seals it.
 pub(crate) fn send(scenario: &Scenario, agent: &mut StreamWriter, end: usize) -> Result<(), Error> {
-    let now = Timestamp(1);
     let begin = usize::try_from(agent.last().0).unwrap();
     let due = scenario.records.iter().enumerate().take(end).skip(begin);
     for (index, record) in due {
+        let before = scenario.markers_within(u64::try_from(index).unwrap());
+        let now = record_time(scenario, index);
         match *record {
             Record::Write { disk, start, .. } => {
                 agent.write(disk, start, &body(record, index), now)?;
@@ -123,8 +124,7 @@ pub(crate) fn send(scenario: &Scenario, agent: &mut StreamWriter, end: usize) ->
                 sectors,
             } => agent.zero(disk, start, sectors, now)?,
             Record::Mark => {
-                let number = scenario.markers_within(u64::try_from(index).unwrap()) + 1;
-                let time = marker_time(number);
+                let (number, time) = (before + 1, marker_time(before + 1));
                 agent.mark(MarkerKind::Crash, "", cut(number), time)?;
             }
         }
@@ -137,6 +137,16 @@ pub(crate) fn marker_time(number: usize) -> Timestamp {
     Timestamp(60_000_000 * u64::try_from(number).unwrap())
 }
 
+/// The time of a record that is no marker: some seconds after the one before it.
+pub(crate) fn record_time(scenario: &Scenario, index: usize) -> Timestamp {
+    const STEP: u64 = 6_000_000;
+    let before = scenario.markers_within(u64::try_from(index).unwrap());
+    let records = scenario.records[..index].iter().rev();
+    let since = records.take_while(|record| !matches!(record, Record::Mark));
+    let since = u64::try_from(since.count()).unwrap();
+    Timestamp(marker_time(before).0 + STEP * (1 + since))
+}
+
 /// A worker: reader and ingest.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -146,6 +156,15 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn open(rig: &Rig, stores: &Stores) -> Result<Service, Error> {
+        Service::begin(rig, stores, false)
+    }
+
+    /// One that keeps segments at the target.
+    pub(crate) fn keeping(rig: &Rig, stores: &Stores) -> Result<Service, Error> {
+        Service::begin(rig, stores, true)
+    }
+
+    fn begin(rig: &Rig, stores: &Stores, rewind: bool) -> Result<Service, Error> {
         let Stores { cache, target, .. } = stores;
         let (group, stream) = (Scenario::group(), Scenario::stream());
         let ingest = Ingest::open(IngestParts {
@@ -156,7 +175,7 @@ impl Service {
             nonces: rig.nonces(),
             clock: Arc::new(|| Timestamp(2)),
             memory: 1 << 20,
-            rewind: false,
+            rewind,
         })?;
         let reader = StreamReader::new(Arc::clone(cache), group, stream, ingest.position());
         Ok(Service { ingest, reader })

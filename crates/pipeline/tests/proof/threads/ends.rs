@@ -5,21 +5,26 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
+        mpsc::{RecvTimeoutError, channel},
     },
+    time::Duration,
 };
 
 use afterimage::{
-    ErrorKind, Stop,
+    ErrorKind, Event, Stop,
     storage::{Key, Operation, Store, StoreError, StoreErrorKind, Upload},
 };
 use bytes::Bytes;
 
 use super::{LONG, assert_all_named, filled, no_waste, note, pipeline, run, run_on, sealed};
 use crate::support::{
-    Progress, Rig, Wraps, check,
+    HISTORY, Progress, Rig, Wraps, check,
     hooked::{Hooks, hooked, is_manifest},
     run::Service,
 };
+
+/// Far longer than any run takes.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// Something fails at the n-th time that it is asked for, and from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +136,54 @@ fn a_stage_that_fails_stops_all_and_leaves_what_was_committed() {
             no_waste(&world).unwrap();
         }
     }
+}
+
+/// A mover that failed on the last segment ended and told so; the reader, who is the only one to be
+/// told by a full queue that nobody listens, had nothing to put in and asked the cache for ever.
+#[test]
+fn a_stage_that_fails_on_the_last_segment_ends_a_run_that_waits_for_more() {
+    let (ended, ends) = channel();
+    for nth in 0..4 {
+        let ended = ended.clone();
+        // Where it fails again the thread stays behind, and the test does not.
+        std::thread::spawn(move || {
+            let world = filled(&HISTORY);
+            let rig = Rig::new(&world, Wraps::NONE, 1);
+            let mut stores = rig.stores().unwrap();
+            stores.target = hooked(stores.target, Failing::at(Step::Layer, nth));
+            let stop = Stop::default();
+            let ran = pipeline(&rig, &stores).run(&stop, &mut |event| {
+                if matches!(event, Event::Retry { .. }) {
+                    stop.stop();
+                }
+            });
+            ended.send(ran.map(|_| ())).unwrap();
+        });
+    }
+    for _ in 0..4 {
+        let ran = ends.recv_timeout(WITHIN);
+        ran.expect("the run ends").unwrap();
+    }
+}
+
+/// Whoever is told of events may panic, as a print to a closed pipe does.
+#[test]
+fn a_panic_of_who_is_told_ends_a_run_that_waits_for_more() {
+    let (ended, ends) = channel();
+    std::thread::spawn(move || {
+        let world = filled(&HISTORY);
+        let rig = Rig::new(&world, Wraps::NONE, 1);
+        let stores = rig.stores().unwrap();
+        let ran = pipeline(&rig, &stores).run(&Stop::default(), &mut |event| {
+            assert!(!matches!(event, Event::CaughtUp), "a closed pipe");
+        });
+        ended.send(ran).unwrap();
+    });
+    let ended = ends.recv_timeout(WITHIN);
+    assert!(
+        matches!(ended, Err(RecvTimeoutError::Disconnected)),
+        "the panic comes out of the run"
+    );
 }
 
 #[test]

@@ -1,258 +1,196 @@
-//! Upkeep beside readers, pins and workers that were taken over: whatever happens in between, at
-//! whichever call.
+//! Upkeep beside readers and pins: whatever comes in between, at whichever call.
 
 use std::{
-    collections::BTreeSet,
     fmt,
-    ops::Range,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, mpsc::channel},
+    thread::JoinHandle,
 };
 
 use afterimage::{
-    Stop, Timestamp,
-    recovery::{
-        Manifest, RecoveryError, RecoveryErrorKind,
-        chain::load,
-        hold::HoldKind,
-        holds::{Held, HoldRequest, take_hold},
-        load_head,
-    },
-    storage::{Entry, Key, MemoryStore, Nonces, Store, StoreError, Tail, Upload},
+    Stop,
+    recovery::{chain::load, hold::HoldKind, holds::Held},
+    storage::{Key, Store, StoreError},
 };
-use afterimage_testkit::World;
 use bytes::Bytes;
 
-use super::{HISTORY, check_point, fresh_id, group, tend};
+use super::{
+    check_point, group,
+    interleaved::{
+        Interleaved, Meanwhile, full_target, hold, nonces, points, pruned, tend_through,
+    },
+    tend,
+};
 use crate::support::{
-    Progress, Rig, Wraps,
-    rig::Stores,
-    run::{Service, agent, send},
+    Found, Wraps,
+    hooked::{Hooks, hooked},
 };
 
-type Meanwhile = Box<dyn FnOnce() + Send>;
+type Slot = Arc<Mutex<Option<Held>>>;
 
-/// A store that does something else just before its call of a given number.
-struct Interleaved {
-    store: Arc<dyn Store>,
-    calls: AtomicU64,
-    meanwhile: Mutex<Option<(u64, Meanwhile)>>,
+/// Does the upkeep, with somebody who holds a point at one of its calls; then another worker does it
+/// once more, from what it finds. Gives the hold, and whether that was the last call.
+fn held_at(
+    found: &mut Found,
+    wraps: Wraps,
+    target: &Arc<dyn Store>,
+    (kind, victim): (HoldKind, u64),
+    at: u64,
+) -> (Option<Held>, bool) {
+    found.places += 1;
+    let taken = Slot::default();
+    let (store, slot) = (Arc::clone(target), Arc::clone(&taken));
+    let between = Interleaved::new(target, at, move || {
+        *slot.lock().unwrap() = hold(store.as_ref(), kind, victim);
+    });
+    let seen: Arc<dyn Store> = Arc::clone(&between) as Arc<dyn Store>;
+    let place = format!("held at call {at}");
+    found.judge(tend_through(wraps, &seen, nonces(at)), &place);
+    let again = tend_through(Wraps::NONE, target, nonces(1 << 20 | at));
+    found.judge(again, &place);
+    let taken = taken.lock().unwrap().take();
+    (taken, at >= between.calls())
 }
 
-impl fmt::Debug for Interleaved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Interleaved({:?})", self.store)
-    }
-}
-
-impl Interleaved {
-    fn new(
-        store: &Arc<dyn Store>,
-        at: u64,
-        meanwhile: impl FnOnce() + Send + 'static,
-    ) -> Arc<Interleaved> {
-        Arc::new(Interleaved {
-            store: Arc::clone(store),
-            calls: AtomicU64::new(0),
-            meanwhile: Mutex::new(Some((at, Box::new(meanwhile)))),
-        })
-    }
-
-    fn call(&self) -> &dyn Store {
-        let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        let mut waiting = self.meanwhile.lock().unwrap();
-        let due = waiting.as_ref().is_some_and(|(at, _)| *at == number);
-        let run = if due { waiting.take() } else { None };
-        drop(waiting);
-        if let Some((_, run)) = run {
-            run();
-        }
-        self.store.as_ref()
-    }
-
-    fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
-    }
-}
-
-impl Store for Interleaved {
-    fn create(&self, key: &Key, body: &[Bytes]) -> Result<(), StoreError> {
-        self.call().create(key, body)
-    }
-
-    fn upload(&self, key: &Key) -> Result<Box<dyn Upload>, StoreError> {
-        self.call().upload(key)
-    }
-
-    fn read(&self, key: &Key) -> Result<Bytes, StoreError> {
-        self.call().read(key)
-    }
-
-    fn read_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.call().read_range(key, range)
-    }
-
-    fn read_tail(&self, key: &Key, bytes_max: u64) -> Result<Tail, StoreError> {
-        self.call().read_tail(key, bytes_max)
-    }
-
-    fn size(&self, key: &Key) -> Result<u64, StoreError> {
-        self.call().size(key)
-    }
-
-    fn list(
-        &self,
-        prefix: &Key,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.call().list(prefix, after, limit)
-    }
-
-    fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        self.call().delete(key)
-    }
-
-    fn settle(&self, prefix: &Key) -> Result<(), StoreError> {
-        self.call().settle(prefix)
-    }
-}
-
-/// A target with all points of the history, none of them pruned.
-fn full_target() -> Arc<dyn Store> {
-    let memory = || -> Arc<dyn Store> { Arc::new(MemoryStore::new()) };
-    let stores = Stores {
-        cache: memory(),
-        target: memory(),
-        restored: memory(),
-    };
-    let rig = Rig::new(&World::new(1), Wraps::NONE, 1);
-    let mut agent = agent(&HISTORY, &rig, &stores.cache).unwrap();
-    for &end in &HISTORY.segments {
-        send(&HISTORY, &mut agent, end).unwrap();
-    }
-    let mut service = Service::open(&Rig::new(&World::new(1), Wraps::NONE, 2), &stores).unwrap();
-    service.catch_up(&mut Progress::default()).unwrap();
-    stores.target
-}
-
-fn request(kind: HoldKind) -> HoldRequest {
-    HoldRequest {
-        kind,
-        until: Timestamp(u64::MAX),
-        text: "a test".to_owned(),
-    }
-}
-
-/// Holds a point that the policy lets go; `None` where it is gone already.
-fn hold(store: &dyn Store, kind: HoldKind, point: u64) -> Option<Held> {
-    let mut ids = 0u64..;
-    let id = || fresh_id(1000 * point + ids.next().unwrap());
-    let choose = |manifest: &Manifest| {
-        let mut points = manifest.points.iter();
-        let there = points.any(|known| known.id == point);
-        let gone = || RecoveryError::new("it", RecoveryErrorKind::NoSuch("it is gone".to_owned()));
-        there.then_some(point).ok_or_else(gone)
-    };
-    match take_hold(store, &group(), id, &request(kind), choose) {
-        Ok(held) => Some(held),
-        Err(error) => {
-            let kind = &error.kind;
-            let expected = matches!(
-                kind,
-                RecoveryErrorKind::NoSuch(_) | RecoveryErrorKind::Stale(_)
-            );
-            assert!(expected, "{error}");
-            None
+/// A reader comes at every call of the upkeep: it holds its point, one that is pruned or one whose
+/// layers are compacted, and can read it as long as it does; or it is told that it is gone.
+pub(crate) fn readers(wraps: Wraps) -> Found {
+    let mut found = Found::default();
+    let pruned = pruned();
+    let stays = (1..).find(|point| !pruned.contains(point)).unwrap();
+    for point in [*pruned.first().unwrap(), stays] {
+        for at in 0.. {
+            let target = full_target();
+            let (held, last) = held_at(&mut found, wraps, &target, (HoldKind::Use, point), at);
+            if let Some(held) = held {
+                found.states += 1;
+                let read = check_point(&target, &held.head.manifest, point);
+                found.judge(read, format!("held at call {at}"));
+            }
+            if last {
+                break;
+            }
         }
     }
+    found
 }
 
-fn nonces(seed: u64) -> Arc<Nonces> {
-    Arc::new(Nonces::seeded(0xbe51de ^ seed << 20))
-}
-
-/// The points that the policy lets go, in the end.
-fn pruned() -> BTreeSet<u64> {
-    let target = full_target();
-    let all: BTreeSet<u64> = points(&target);
-    tend(&target, nonces(1)).run(&Stop::default()).unwrap();
-    let left = points(&target);
-    all.difference(&left).copied().collect()
-}
-
-fn points(target: &Arc<dyn Store>) -> BTreeSet<u64> {
-    let head = load_head(target.as_ref(), &group()).unwrap().unwrap();
-    head.manifest.points.iter().map(|point| point.id).collect()
-}
-
-/// A reader comes at every call of the upkeep: it holds its point and can read it as long as it
-/// does, or is told that it is gone.
 #[test]
 fn a_point_that_is_held_can_be_read_whenever_the_hold_came() {
-    let victim = *pruned().first().unwrap();
-    let (mut held, mut gone) = (0, 0);
+    let found = readers(Wraps::NONE);
+    println!("readers: {found}");
+    found.assert_lossless();
+    assert!(found.states > 200 && found.places - found.states > 100);
+}
+
+/// Lets something happen before a hold is created.
+struct BeforeHold(Mutex<Option<Meanwhile>>);
+
+impl fmt::Debug for BeforeHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BeforeHold")
+    }
+}
+
+impl Hooks for BeforeHold {
+    fn create(&self, store: &dyn Store, key: &Key, body: &[Bytes]) -> Result<(), StoreError> {
+        let meanwhile = self.0.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        store.create(key, body)
+    }
+}
+
+/// A reader has found its point when upkeep begins, and creates the hold at any call of it: it sees
+/// that it is late, or upkeep sees the hold.
+pub(crate) fn late_readers(wraps: Wraps) -> Found {
+    let mut found = Found::default();
+    let pruned = pruned();
+    let stays = (1..).find(|point| !pruned.contains(point)).unwrap();
+    for point in [*pruned.first().unwrap(), stays] {
+        late_reader(&mut found, wraps, point);
+    }
+    found
+}
+
+fn late_reader(found: &mut Found, wraps: Wraps, point: u64) {
     for at in 0.. {
+        found.places += 1;
         let target = full_target();
-        let taken: Arc<Mutex<Option<Held>>> = Arc::default();
-        let (store, slot) = (Arc::clone(&target), Arc::clone(&taken));
+        let ((pause, paused), (wake, woken)) = (channel(), channel::<()>());
+        let ended = pause.clone();
         let between = Interleaved::new(&target, at, move || {
-            *slot.lock().unwrap() = hold(store.as_ref(), HoldKind::Use, victim);
+            pause.send(()).unwrap();
+            let _goes_on = woken.recv();
         });
         let seen: Arc<dyn Store> = Arc::clone(&between) as Arc<dyn Store>;
-        tend(&seen, nonces(at)).run(&Stop::default()).unwrap();
-        // Another worker does it once more, from what it finds.
-        tend(&target, nonces(1 << 20 | at))
-            .run(&Stop::default())
-            .unwrap();
-        match taken.lock().unwrap().take() {
-            Some(taken) => {
-                held += 1;
-                check_point(&target, &taken.head.manifest, victim)
-                    .unwrap_or_else(|loss| panic!("held at call {at}: {loss}"));
-            }
-            None => gone += 1,
+        let upkeep: Arc<Mutex<Option<JoinHandle<_>>>> = Arc::default();
+        let slot = Arc::clone(&upkeep);
+        let meanwhile = Box::new(move || {
+            let work = move || {
+                let tended = tend_through(wraps, &seen, nonces(at));
+                // Nobody waits for it where it has paused before.
+                let _nobody = ended.send(());
+                tended
+            };
+            *slot.lock().unwrap() = Some(std::thread::spawn(work));
+            // It pauses, or has ended.
+            paused.recv().unwrap();
+        });
+        let reader = hooked(Arc::clone(&target), BeforeHold(Mutex::new(Some(meanwhile))));
+        let held = hold(reader.as_ref(), HoldKind::Use, point);
+        drop(wake);
+        let upkeep = upkeep.lock().unwrap().take().unwrap();
+        let place = format!("held at call {at}");
+        found.judge(upkeep.join().unwrap(), &place);
+        if let Some(held) = held {
+            found.states += 1;
+            let read = check_point(&target, &held.head.manifest, point);
+            found.judge(read, &place);
         }
         if at >= between.calls() {
-            break;
+            return;
         }
     }
-    println!("{held} times held, {gone} times gone");
-    assert!(held > 10 && gone > 3);
+}
+
+#[test]
+fn a_reader_that_found_its_point_before_upkeep_reads_right_or_learns_that_it_is_late() {
+    let found = late_readers(Wraps::NONE);
+    println!("late readers: {found}");
+    found.assert_lossless();
+    assert!(found.states > 10 && found.places - found.states > 10);
 }
 
 /// A pin comes at every call: it is there in the end, or was refused.
-#[test]
-fn a_point_that_is_pinned_stays_whenever_the_pin_came() {
+pub(crate) fn pins(wraps: Wraps) -> Found {
+    let mut found = Found::default();
     let victim = *pruned().first().unwrap();
-    let (mut pinned, mut refused) = (0, 0);
     for at in 0.. {
         let target = full_target();
-        let taken: Arc<Mutex<Option<Held>>> = Arc::default();
-        let (store, slot) = (Arc::clone(&target), Arc::clone(&taken));
-        let between = Interleaved::new(&target, at, move || {
-            *slot.lock().unwrap() = hold(store.as_ref(), HoldKind::Pin, victim);
-        });
-        let seen: Arc<dyn Store> = Arc::clone(&between) as Arc<dyn Store>;
-        tend(&seen, nonces(at)).run(&Stop::default()).unwrap();
-        tend(&target, nonces(1 << 20 | at))
-            .run(&Stop::default())
-            .unwrap();
-        let there = points(&target).contains(&victim);
-        if taken.lock().unwrap().is_some() {
-            pinned += 1;
-            assert!(there, "pinned at call {at} and pruned all the same");
-        } else {
-            refused += 1;
+        let (held, last) = held_at(&mut found, wraps, &target, (HoldKind::Pin, victim), at);
+        if held.is_some() {
+            found.states += 1;
+            let there = points(&target).contains(&victim);
+            let gone = || format!("point {victim} was pinned and pruned all the same");
+            found.judge(
+                there.then_some(()).ok_or_else(gone),
+                format!("at call {at}"),
+            );
         }
-        if at >= between.calls() {
-            break;
+        if last {
+            return found;
         }
     }
-    println!("{pinned} times pinned, {refused} times refused");
-    assert!(pinned > 5 && refused > 3);
+    found
+}
+
+#[test]
+fn a_point_that_is_pinned_stays_whenever_the_pin_came() {
+    let found = pins(Wraps::NONE);
+    println!("pins: {found}");
+    found.assert_lossless();
+    assert!(found.states > 5 && found.places - found.states > 3);
 }
 
 /// The whole upkeep happens between two calls of a reader.
@@ -288,35 +226,6 @@ fn a_reader_that_pauses_anywhere_while_it_takes_its_hold_reads_right_or_learns_t
         }
         assert!(held > 0 && late > 0, "{kind:?}: {held} held, {late} late");
     }
-}
-
-/// A worker sleeps at any call of its upkeep while another one takes over, prunes, compacts,
-/// collects and makes a point; then it wakes up and goes on as if nothing had been.
-#[test]
-fn a_worker_that_was_taken_over_deletes_nothing_that_counts() {
-    let mut fenced = 0;
-    for at in 0.. {
-        let target = full_target();
-        let store = Arc::clone(&target);
-        let between = Interleaved::new(&target, at, move || {
-            tend(&store, nonces(1 << 21 | at))
-                .run(&Stop::default())
-                .unwrap();
-        });
-        let seen: Arc<dyn Store> = Arc::clone(&between) as Arc<dyn Store>;
-        if tend(&seen, nonces(at)).run(&Stop::default()).is_err() {
-            fenced += 1;
-        }
-        let head = load_head(target.as_ref(), &group()).unwrap().unwrap();
-        for point in &head.manifest.points {
-            check_point(&target, &head.manifest, point.id)
-                .unwrap_or_else(|loss| panic!("asleep at call {at}: {loss}"));
-        }
-        if at >= between.calls() {
-            break;
-        }
-    }
-    assert!(fenced > 5, "{fenced}");
 }
 
 /// What is released, or has expired, is given back.

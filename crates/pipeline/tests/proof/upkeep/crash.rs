@@ -1,6 +1,6 @@
 //! The power cut after every operation of a worker that also prunes, compacts and collects.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use afterimage::{
     Error,
@@ -32,8 +32,8 @@ struct Told {
 }
 
 /// Segment by segment: agent, service, upkeep.
-fn finish(world: &World, process: u64, told: &mut Told) -> Result<(), Error> {
-    let rig = Rig::new(world, Wraps::NONE, process);
+fn finish(world: &World, wraps: Wraps, process: u64, told: &mut Told) -> Result<(), Error> {
+    let rig = Rig::new(world, wraps, process);
     let stores = rig.stores()?;
     let mut agent = agent(&HISTORY, &rig, &stores.cache)?;
     told.progress.sealed = told.progress.sealed.max(agent.last().0);
@@ -41,9 +41,9 @@ fn finish(world: &World, process: u64, told: &mut Told) -> Result<(), Error> {
         send(&HISTORY, &mut agent, end)?;
         told.progress.sealed = told.progress.sealed.max(agent.last().0);
         // Each worker takes the group over from the one before, with ids of its own.
-        let worker = Rig::new(world, Wraps::NONE, process + 1000 * (2 * turn + 1));
+        let worker = Rig::new(world, wraps, process + 1000 * (2 * turn + 1));
         Service::open(&worker, &stores)?.catch_up(&mut told.progress)?;
-        let keeper = Rig::new(world, Wraps::NONE, process + 1000 * (2 * turn + 2));
+        let keeper = Rig::new(world, wraps, process + 1000 * (2 * turn + 2));
         tend_noting(&stores.target, keeper.nonces(), &mut told.may_go)?;
     }
     Ok(())
@@ -84,9 +84,22 @@ fn check(world: &World, told: &Told) -> Result<usize, String> {
     Ok(there.len())
 }
 
+/// The sweep without a mutant, done once however many tests ask.
+pub(crate) static WITHOUT_MUTANT: LazyLock<Found> =
+    LazyLock::new(|| on_one_thread(|| sweep(Wraps::NONE, PLAN.scaled())));
+
+/// The same with a mutant, up to the first loss.
+pub(crate) fn sweep_mutant(wraps: Wraps) -> Found {
+    let plan = Plan {
+        first_loss_only: true,
+        ..PLAN
+    };
+    on_one_thread(|| sweep(wraps, plan))
+}
+
 #[test]
 fn no_point_that_stays_is_lost_to_upkeep_by_any_crash() {
-    let found = on_one_thread(|| sweep(PLAN.scaled()));
+    let found = &*WITHOUT_MUTANT;
     println!("upkeep crash sweep: {found}");
     found.assert_lossless();
     assert!(
@@ -95,26 +108,30 @@ fn no_point_that_stays_is_lost_to_upkeep_by_any_crash() {
     );
 }
 
-fn sweep(plan: Plan) -> Found {
+fn sweep(wraps: Wraps, plan: Plan) -> Found {
     let mut found = Found::default();
     let whole = World::new(SEED);
     let mut told = Told::default();
-    let run = finish(&whole, 1, &mut told);
+    let run = finish(&whole, wraps, 1, &mut told);
     found.judge(run.map_err(|error| error.to_string()), "without any crash");
+    found.judge(check(&whole, &told), "without any crash");
     assert!(told.may_go.len() > 4, "most points go: {told:?}");
     for cut in spread(whole.operations() + 1) {
+        if found.is_enough(&plan) {
+            break;
+        }
         found.places += 1;
         let world = World::new(SEED);
         world.cut_power_after(cut);
         let mut told = Told::default();
-        drop(finish(&world, 1, &mut told));
+        drop(finish(&world, wraps, 1, &mut told));
         let place = format!("cut after {cut}");
         for (number, state) in world.crash_states(plan.states, cut).enumerate() {
             found.states += 1;
             let place = format!("{place}, state {number}");
             found.judge(check(&state, &told), &place);
             if number < plan.resumed && cut % 3 == 0 {
-                to_the_end(&mut found, &state, &told, &place);
+                to_the_end(&mut found, &state, wraps, &told, &place);
             }
         }
     }
@@ -123,11 +140,11 @@ fn sweep(plan: Plan) -> Found {
 
 /// Goes on without a crash: the history comes to its end, every promise holds, and nothing is left
 /// that nobody needs.
-fn to_the_end(found: &mut Found, state: &World, told: &Told, place: &str) {
+fn to_the_end(found: &mut Found, state: &World, wraps: Wraps, told: &Told, place: &str) {
     found.resumed += 1;
     let mut told = told.clone();
     let world = state.restart();
-    let run = finish(&world, 2, &mut told);
+    let run = finish(&world, wraps, 2, &mut told);
     found.judge(
         run.map_err(|error| format!("does not go on: {error}")),
         place,

@@ -1,8 +1,10 @@
 //! Pruning, compaction and collection: cut at any operation, and beside readers, pins and workers
 //! that were taken over.
 
-mod beside;
-mod crash;
+pub(crate) mod beside;
+pub(crate) mod crash;
+pub(crate) mod interleaved;
+pub(crate) mod taken_over;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -144,9 +146,15 @@ fn group() -> Name {
 }
 
 /// Every object that the newest manifest needs, itself too.
-fn needed(target: &Arc<dyn Store>) -> BTreeSet<Key> {
+pub(crate) fn needed(target: &Arc<dyn Store>) -> BTreeSet<Key> {
     let head = load_head(target.as_ref(), &group()).unwrap().unwrap();
-    let manifest = &head.manifest;
+    let mut needed = objects(&head.manifest);
+    needed.insert(manifest_key(&group(), head.manifest.number));
+    needed
+}
+
+/// Every object that a manifest names.
+pub(crate) fn objects(manifest: &Manifest) -> BTreeSet<Key> {
     let layers = manifest
         .layers()
         .map(|layer| layer_key(&group(), layer.epoch, layer.id));
@@ -158,17 +166,11 @@ fn needed(target: &Arc<dyn Store>) -> BTreeSet<Key> {
         let numbers = stream.kept_from()..stream.position.segment + 1;
         numbers.map(|number| kept_key(&group(), &stream.name, number))
     });
-    let head = manifest_key(&group(), manifest.number);
-    layers
-        .chain(indexes)
-        .chain(pages)
-        .chain(kept)
-        .chain([head])
-        .collect()
+    layers.chain(indexes).chain(pages).chain(kept).collect()
 }
 
 /// Every object of the group.
-fn stored(target: &Arc<dyn Store>) -> BTreeSet<Key> {
+pub(crate) fn stored(target: &Arc<dyn Store>) -> BTreeSet<Key> {
     let prefix = Key::new(group().as_str()).unwrap();
     let listed = target.list(&prefix, None, usize::MAX).unwrap();
     listed.into_iter().map(|entry| entry.key).collect()
