@@ -103,10 +103,6 @@ fn a_stale_change_is_refused_and_the_points_go_on() {
 /// Upkeep ran on the only thread of the stages' pool and waited for the committer, which had failed
 /// and waited for the stages: the run never ended.
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a run that does not end is to fail the test, not to stop it"
-)]
 fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
     let parts = parts(40);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();

@@ -113,6 +113,10 @@ pub(crate) fn late_readers(wraps: Wraps) -> Found {
     found
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "upkeep sleeps while the reader goes on"
+)]
 fn late_reader(found: &mut Found, wraps: Wraps, point: u64) {
     for at in 0.. {
         found.places += 1;

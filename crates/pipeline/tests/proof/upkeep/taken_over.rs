@@ -174,6 +174,10 @@ fn is_mark(key: &Key) -> bool {
 
 /// A worker that was taken over while it pruned took every mark away when it woke up, that of the new
 /// worker too: whoever pinned then saw no mark, and the new worker had not seen the pin.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "one worker sleeps while the other one goes on"
+)]
 pub(crate) fn marks(wraps: Wraps) -> Found {
     let mut found = Found::default();
     let victim = *pruned().first().unwrap();
