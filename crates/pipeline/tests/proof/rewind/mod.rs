@@ -22,7 +22,7 @@ use crate::{
         run::{Service, agent, record_time, send},
         scenario::{Record, body, disk},
     },
-    upkeep::{needed, stored},
+    upkeep::{is_mark, needed, stored},
 };
 
 /// How far back single writes can be gone to: the markers are a minute apart.
@@ -209,7 +209,7 @@ fn same(plain: &[u8], found: &[u8]) -> Result<(), String> {
 fn no_leftovers(world: &World) -> Result<(), String> {
     let target = Rig::new(world, Wraps::NONE, 0).stores().unwrap().target;
     let needed = needed(&target);
-    let is_left = |key: &Key| !needed.contains(key) && !key.as_str().contains("/boundary/");
+    let is_left = |key: &Key| !needed.contains(key) && !is_mark(key);
     match stored(&target).into_iter().find(is_left) {
         None => Ok(()),
         Some(key) => Err(format!("{key} is left")),

@@ -8,7 +8,7 @@ use afterimage::{
 };
 use afterimage_testkit::World;
 
-use super::{HISTORY, check_point, group, markers, needed, stored, tend_noting};
+use super::{HISTORY, check_point, group, is_mark, markers, needed, stored, tend_noting};
 use crate::support::{
     Found, Plan, Progress, Rig, Wraps, on_one_thread,
     run::{Service, agent, send},
@@ -154,12 +154,7 @@ fn to_the_end(found: &mut Found, state: &World, wraps: Wraps, told: &Told, place
     let needed = needed(&target);
     let left: Vec<_> = stored(&target)
         .into_iter()
-        .filter(|key| !needed.contains(key))
-        .filter(|key| {
-            !["/boundary/", "/ended/"]
-                .iter()
-                .any(|mark| key.as_str().contains(mark))
-        })
+        .filter(|key| !needed.contains(key) && !is_mark(key))
         .collect();
     let verdict = match left.as_slice() {
         [] => Ok(()),

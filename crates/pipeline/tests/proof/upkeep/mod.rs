@@ -176,6 +176,12 @@ pub(crate) fn stored(target: &Arc<dyn Store>) -> BTreeSet<Key> {
     listed.into_iter().map(|entry| entry.key).collect()
 }
 
+/// Whether an object is a mark, which no manifest names and which stays.
+pub(crate) fn is_mark(key: &Key) -> bool {
+    let marks = ["/boundary/", "/ended/"];
+    marks.iter().any(|mark| key.as_str().contains(mark))
+}
+
 /// An id that nothing else has.
 fn fresh_id(number: u64) -> ObjectId {
     let mut id = [0xf0; 16];
