@@ -18,9 +18,11 @@ pub(crate) struct Ask {
 #[derive(Clone, Debug)]
 pub(crate) struct Asker(Sender<Ask>);
 
-/// An asker, and where its changes come out.
+/// An asker, and where its changes come out. Nothing waits in between: what is left in a queue when
+/// the committer ends stays there as long as somebody can still put something in, and whoever asked
+/// would wait for the reply for ever.
 pub(crate) fn asking() -> (Asker, Receiver<Ask>) {
-    let (ask, asked) = bounded(1);
+    let (ask, asked) = bounded(0);
     (Asker(ask), asked)
 }
 
@@ -39,5 +41,30 @@ impl Asker {
             Some(committed) => committed,
             None => Err(Error::stopped("the ingest that commits has ended")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    /// The change had been put in when the committer ended, and nobody ever took it out.
+    #[test]
+    fn who_has_asked_when_the_committer_ends_is_told() {
+        let (asker, asks) = asking();
+        let (tell, told) = bounded(1);
+        let builder = std::thread::Builder::new();
+        let work = move || tell.send(asker.commit(Change::default()));
+        let asking = builder.spawn(work).unwrap();
+        let early = told.recv_timeout(Duration::from_millis(100));
+        assert!(early.is_err(), "nobody has committed it");
+        drop(asks);
+        let told = told.recv_timeout(Duration::from_secs(60));
+        let refused = told.expect("whoever asked is told").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Stopped);
+        asking.join().unwrap().unwrap();
     }
 }

@@ -97,7 +97,7 @@ impl Shared<'_> {
                 self.check_halt()?;
                 self.figures.cut(part.counts);
                 let sized = Sized {
-                    taken: room.take(part.memory()),
+                    taken: room.take(part.memory()).ok_or(End::Gone)?,
                     part,
                 };
                 output.send(Flow::Next(sized)).map_err(|_| End::Gone)?;

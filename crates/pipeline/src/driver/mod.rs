@@ -48,7 +48,7 @@ use self::{
     follow::Following,
     newest::{Newest, newest},
     read::Reading,
-    room::Room,
+    room::{Closes, Room},
 };
 use crate::{
     clock::instant,
@@ -251,10 +251,12 @@ impl Driver<'_> {
         let told = tell.clone();
         spawn(scope, stops, "reader", move || reading.run(&to_cut, &told))?;
         let room = Room::new(parts.memory / PART_SHARE);
+        let closes = Closes(room.clone());
         spawn_telling(scope, stops, "cutter", tell, move || {
             shared.cut(cutter, &room, &for_cut, &to_move)
         })?;
         spawn_telling(scope, stops, "mover", tell, move || {
+            let _closes = closes;
             shared.move_parts(&mover, &for_move, &to_seal, &to_commit)
         })?;
         for number in 0..SEALERS {

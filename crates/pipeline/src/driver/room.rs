@@ -9,8 +9,26 @@ pub(crate) struct Room(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     bytes: u64,
-    taken: Mutex<u64>,
+    state: Mutex<State>,
     given_back: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    taken: u64,
+    /// Whether what is taken may never be given back.
+    closed: bool,
+}
+
+/// Closes a room when it is dropped, even by a panic.
+#[derive(Debug)]
+pub(crate) struct Closes(pub(crate) Room);
+
+impl Drop for Closes {
+    fn drop(&mut self) {
+        self.0.state().closed = true;
+        self.0.0.given_back.notify_all();
+    }
 }
 
 /// Room that is taken until this is dropped.
@@ -24,34 +42,38 @@ impl Room {
     pub(crate) fn new(bytes: u64) -> Room {
         Room(Arc::new(Shared {
             bytes,
-            taken: Mutex::new(0),
+            state: Mutex::default(),
             given_back: Condvar::new(),
         }))
     }
 
     /// Waits until there is room for so many bytes. Something larger than all the room gets it when
-    /// it is empty.
-    pub(crate) fn take(&self, bytes: u64) -> Taken {
-        let mut taken = self.taken();
-        while *taken > 0 && taken.saturating_add(bytes) > self.0.bytes {
-            let waited = self.0.given_back.wait(taken);
-            taken = waited.unwrap_or_else(PoisonError::into_inner);
+    /// it is empty. `None` once the room is closed: what waits in a queue that nobody takes from is
+    /// not dropped before both of its ends are.
+    pub(crate) fn take(&self, bytes: u64) -> Option<Taken> {
+        let mut state = self.state();
+        while !state.closed && state.taken > 0 && state.taken.saturating_add(bytes) > self.0.bytes {
+            let waited = self.0.given_back.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        *taken += bytes;
-        Taken {
+        if state.closed {
+            return None;
+        }
+        state.taken += bytes;
+        Some(Taken {
             room: self.clone(),
             bytes,
-        }
+        })
     }
 
-    fn taken(&self) -> MutexGuard<'_, u64> {
-        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        *self.room.taken() -= self.bytes;
+        self.room.state().taken -= self.bytes;
         self.room.0.given_back.notify_all();
     }
 }
@@ -72,7 +94,7 @@ mod tests {
                 scope.spawn(move || {
                     for turn in 0..500 {
                         let bytes = (worker * 37 + turn * 11) % 130;
-                        let taken = room.take(bytes);
+                        let taken = room.take(bytes).unwrap();
                         let bytes_now = inside.fetch_add(bytes, Ordering::SeqCst) + bytes;
                         let things_now = things.fetch_add(1, Ordering::SeqCst) + 1;
                         assert!(bytes_now <= 100 || things_now == 1 || bytes == 0);
@@ -83,5 +105,18 @@ mod tests {
                 });
             }
         });
+    }
+
+    /// The mover ended with parts in its queue, whose room nobody gave back.
+    #[test]
+    fn who_waits_for_room_is_told_when_it_is_closed() {
+        let room = Room::new(100);
+        let _never_given_back = room.take(80).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| room.take(30).is_none());
+            drop(Closes(room.clone()));
+            assert!(waiting.join().unwrap());
+        });
+        assert!(room.take(1).is_none());
     }
 }
