@@ -29,11 +29,6 @@ impl Appended {
     /// of a few megabytes.
     pub(crate) const STEP_BYTES: u64 = 1 << 20;
 
-    /// Bytes in the file.
-    pub(crate) const fn bytes(&self) -> u64 {
-        self.written
-    }
-
     /// So many bytes more are in the file.
     pub(crate) fn wrote(&mut self, file: &File, bytes: u64) {
         self.written += bytes;

@@ -4,7 +4,6 @@
 //! No other crate opens a file; beside the two seams there is only [`open_input`].
 
 mod dir_syncs;
-mod direct;
 mod disk;
 mod draft_disk;
 mod draft_file;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, IoSlice, Seek, SeekFrom, Write},
+    io::{self, IoSlice, Write},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::Path,
 };
@@ -11,7 +11,6 @@ use bytes::Bytes;
 use rustix::{fs::OFlags, io::Errno};
 
 use crate::{
-    direct::Direct,
     disk::count,
     draft_file::{self, DraftFile},
     early_writeback::Appended,
@@ -43,7 +42,6 @@ impl Files for OsFiles {
         Ok(Box::new(OsDraft {
             file: DraftFile::create(dir)?,
             appended: Appended::default(),
-            way: Way::Small,
         }))
     }
 
@@ -95,41 +93,25 @@ impl Files for OsFiles {
     }
 }
 
-/// Bytes of an object that go through the page cache before the others go past it: most objects are
-/// not that large, and are read again soon.
-const SMALL_BYTES: u64 = 4 << 20;
-
-/// A draft. It takes no memory beside the page cache, or a few buffers.
+/// A draft, written through the page cache; it takes no other memory.
 #[derive(Debug)]
 struct OsDraft {
     file: DraftFile,
     appended: Appended,
-    way: Way,
-}
-
-/// How what comes next is written.
-#[derive(Debug)]
-enum Way {
-    /// Through the page cache, as long as it is not much.
-    Small,
-    /// Past it.
-    Direct(Box<Direct>),
-    /// Through the page cache, as there is no other way here.
-    Buffered,
 }
 
 impl Draft for OsDraft {
     fn write(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
-        vectored::write_all(pieces, |_, slices| self.append(slices))
+        let file = self.file.file();
+        vectored::write_all(pieces, |_, slices| {
+            let written = append(file, slices)?;
+            self.appended.wrote(file, count(written));
+            Ok(written)
+        })
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let mut file = self.file.file();
-        if let Way::Direct(direct) = std::mem::replace(&mut self.way, Way::Buffered) {
-            direct.finish(file)?;
-            file.seek(SeekFrom::End(0))?;
-        }
-        file.sync_all()
+        self.file.file().sync_all()
     }
 
     fn link(&mut self, path: &Path) -> io::Result<()> {
@@ -137,32 +119,9 @@ impl Draft for OsDraft {
     }
 }
 
-impl OsDraft {
-    /// Appends the first of the slices; says how many bytes.
-    fn append(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let file = self.file.file();
-        let mut step = Appended::STEP_BYTES;
-        if let Way::Small = self.way {
-            let left = SMALL_BYTES - self.appended.bytes();
-            if left == 0 {
-                let direct = Direct::begin(file, SMALL_BYTES);
-                self.way = direct.map_or(Way::Buffered, |direct| Way::Direct(Box::new(direct)));
-            } else {
-                step = step.min(left);
-            }
-        }
-        if let Way::Direct(direct) = &mut self.way {
-            return direct.append(file, slices);
-        }
-        let written = write_step(file, slices, step)?;
-        self.appended.wrote(file, count(written));
-        Ok(written)
-    }
-}
-
-/// Writes what one step of writeback takes, as the disk is to be busy before all of it is copied.
-fn write_step(mut file: &File, slices: &[IoSlice<'_>], step: u64) -> io::Result<usize> {
-    let step = usize::try_from(step).unwrap_or(usize::MAX);
+/// Appends what one step of writeback takes, as the disk is to be busy before all of it is copied.
+fn append(mut file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let step = usize::try_from(Appended::STEP_BYTES).unwrap_or(usize::MAX);
     match (vectored::at_most(step, slices), slices.first()) {
         ([], Some(large)) => file.write(large.get(..step).unwrap_or(large)),
         (several, _) => file.write_vectored(several),
@@ -251,40 +210,6 @@ mod tests {
                 );
                 assert!(found.bytes == content[from..to], "{start}..{end}");
                 assert_eq!(found.size, size);
-            }
-        }
-    }
-
-    /// What is written first goes another way than the rest, and so may what comes after a sync.
-    #[test]
-    fn a_draft_holds_what_was_written_whatever_way_it_went() {
-        let dir = tempfile::tempdir().unwrap();
-        let small = usize::try_from(SMALL_BYTES).unwrap();
-        let length = small + (3 << 20) + 4097;
-        let content: Vec<u8> = (0..=250u8).cycle().take(length).collect();
-        for end in [
-            0,
-            small - 1,
-            small,
-            small + 1,
-            small + (1 << 20),
-            content.len(),
-        ] {
-            for piece in [5_000, 1 << 20, content.len()] {
-                let path = dir.path().join(format!("{end}-{piece}"));
-                let mut draft = OsFiles.draft(dir.path()).unwrap();
-                let (before, after) = content[..end].split_at(end - end / 3);
-                for part in [before, after] {
-                    for piece in part.chunks(piece) {
-                        draft.write(&[piece]).unwrap();
-                    }
-                    draft.sync().unwrap();
-                }
-                draft.link(&path).unwrap();
-                assert!(
-                    fs::read(&path).unwrap() == content[..end],
-                    "{end} by {piece}"
-                );
             }
         }
     }
