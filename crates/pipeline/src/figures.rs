@@ -30,6 +30,11 @@ use crate::{
 /// Threads that make layers durable. They wait for the disk, which takes several syncs for one.
 pub(crate) const SEALERS: usize = 4;
 
+/// Threads that move frames, on one pool of cores.
+pub(crate) const MOVERS: usize = 2;
+/// The most threads of a stage.
+const WORKERS_MAX: usize = SEALERS;
+
 /// A stage of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
@@ -97,7 +102,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct StageFigures {
-    workers: [Meter; SEALERS],
+    workers: [Meter; WORKERS_MAX],
     waiting: AtomicUsize,
 }
 

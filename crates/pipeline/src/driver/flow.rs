@@ -1,4 +1,4 @@
-//! The loops of the cutter, the mover and the sealers, and what they hand on.
+//! The loops of the cutter, the movers and the sealers, and what they hand on.
 //!
 //! A loop ends when nothing more comes in, when nobody takes what it hands on, or when it fails.
 //! What it handed on before is worked off by those behind it.
@@ -19,7 +19,7 @@ use crate::{
 
 /// A part, and the memory it takes.
 #[derive(Debug)]
-pub(super) struct Sized {
+struct Sized {
     part: Part,
     taken: Taken,
 }
@@ -27,6 +27,13 @@ pub(super) struct Sized {
 /// Where a part comes out that is being sealed. Tickets are in the order of the parts, whatever is
 /// sealed first.
 pub(super) type Ticket = Receiver<Result<Sealed, Error>>;
+
+/// A part to be moved and sealed, and where to put it then.
+#[derive(Debug)]
+pub(super) struct ToMove {
+    sized: Sized,
+    reply: Sender<Result<Sealed, Error>>,
+}
 
 /// A part to be sealed, and where to put it then.
 #[derive(Debug)]
@@ -75,13 +82,15 @@ impl Shared<'_> {
         }
     }
 
-    /// Segments in, parts out; waits where the parts would take more than their share of memory.
+    /// Segments in, parts out: to the movers, and a ticket for each to the committer. Waits where the
+    /// parts would take more than their share of memory.
     pub(super) fn cut(
         &self,
         mut cutter: Cutter,
         room: &Room,
         input: &Receiver<Flow<Box<Segment>>>,
-        output: &Sender<Flow<Sized>>,
+        to_move: &Sender<ToMove>,
+        output: &Sender<Flow<Ticket>>,
     ) -> Result<(), End> {
         for next in input {
             self.figures.waiting(Stage::Cut, input.len());
@@ -100,44 +109,56 @@ impl Shared<'_> {
                     taken: room.take(part.memory()).ok_or(End::Gone)?,
                     part,
                 };
-                output.send(Flow::Next(sized)).map_err(|_| End::Gone)?;
-                self.figures.waiting(Stage::Move, output.len());
+                let (reply, ticket) = bounded(1);
+                // The committer first, so that nothing is moved that it does not know of.
+                output.send(Flow::Next(ticket)).map_err(|_| End::Gone)?;
+                let to_be_moved = ToMove { sized, reply };
+                to_move.send(to_be_moved).map_err(|_| End::Gone)?;
+                self.figures.waiting(Stage::Move, to_move.len());
             }
         }
         Ok(())
     }
 
-    /// Parts in, written layers out: to the sealers, and a ticket for each to the committer.
+    /// Parts in, written layers out to the sealers. Several do this at once, on one pool of cores: every
+    /// part has steps that one core does alone.
+    ///
+    /// A failure is told at once. What comes after it is taken and dropped, so that whoever holds its
+    /// ticket learns that nothing will come.
     pub(super) fn move_parts(
         &self,
+        number: usize,
         mover: &Mover,
-        input: &Receiver<Flow<Sized>>,
-        seal: &Sender<ToSeal>,
-        output: &Sender<Flow<Ticket>>,
-    ) -> Result<(), End> {
-        for next in input {
+        input: &Receiver<ToMove>,
+        (seal, tell): (&Sender<ToSeal>, &Sender<Told>),
+    ) {
+        for to_move in input {
             self.figures.waiting(Stage::Move, input.len());
-            self.check_halt()?;
-            let Flow::Next(Sized { part, taken }) = next else {
-                output.send(Flow::CaughtUp).map_err(|_| End::Gone)?;
-                continue;
-            };
-            let work = || self.pool.install(|| mover.move_part(part));
-            let moved = self.figures.busy(Stage::Move, 0, work)?;
-            drop(taken);
-            self.figures.moved(moved.layers.written());
-            let (reply, ticket) = bounded(1);
-            let refused = seal.send(ToSeal { moved, reply });
-            if let Err(refused) = refused {
-                let IngestParts { target, group, .. } = self.parts;
-                refused.into_inner().moved.abandon(target.as_ref(), group);
-                return Err(End::Gone);
+            if let Err(end) = self.move_part(number, mover, to_move, seal) {
+                self.halt.stop();
+                tell_end(Err(end), tell);
             }
-            // Where nobody takes the ticket the committer has ended, and looked for it before.
-            output.send(Flow::Next(ticket)).map_err(|_| End::Gone)?;
-            self.figures.waiting(Stage::Commit, output.len());
         }
-        Ok(())
+    }
+
+    fn move_part(
+        &self,
+        number: usize,
+        mover: &Mover,
+        ToMove { sized, reply }: ToMove,
+        seal: &Sender<ToSeal>,
+    ) -> Result<(), End> {
+        self.check_halt()?;
+        let Sized { part, taken } = sized;
+        let work = || self.pool.install(|| mover.move_part(part));
+        let moved = self.figures.busy(Stage::Move, number, work)?;
+        drop(taken);
+        self.figures.moved(moved.layers.written());
+        seal.send(ToSeal { moved, reply }).map_err(|refused| {
+            let IngestParts { target, group, .. } = self.parts;
+            refused.into_inner().moved.abandon(target.as_ref(), group);
+            End::Gone
+        })
     }
 
     /// Written layers in, durable ones out.

@@ -1,14 +1,16 @@
 //! The stages on threads of their own, joined by bounded queues.
 //!
 //! ```text
-//! reader -> cutter -> mover -> committer -> acknowledger
-//!                       |          ^  |
-//!                       +> sealers-+  +-> replicas, upkeep (which may ask for changes)
+//! reader -> cutter -> movers -> sealers
+//!              |                   v
+//!              +- tickets -> committer -> acknowledger
+//!                                  |
+//!                                  +-> replicas, upkeep (which may ask for changes)
 //! ```
 //!
-//! Parts are sealed several at once and in any order; the committer takes them in the order they
-//! were cut, all that have come into one manifest. So while one manifest waits for the disk, the
-//! layers of the next one do too.
+//! Parts are moved and sealed several at once and in any order; the committer takes them in the order
+//! they were cut, all that have come into one manifest. So while one manifest waits for the disk,
+//! the layers of the next one do too.
 //!
 //! Stopping is dropping an end: where a stage ends, those behind it work off what it handed on, and
 //! those before it find that nobody listens. When what is handed on cannot be committed any more,
@@ -53,7 +55,7 @@ use self::{
 use crate::{
     clock::instant,
     error::Error,
-    figures::{Figures, SEALERS, Stage},
+    figures::{Figures, MOVERS, SEALERS, Stage},
     in_use::InUse,
     ingest::IngestParts,
     pipeline::Event,
@@ -234,13 +236,8 @@ impl Driver<'_> {
         let (to_commit, for_commit) = bounded(PARTS_WAITING);
         let (to_acknowledge, for_acknowledge) = bounded(ACKNOWLEDGES_WAITING);
 
-        let IngestParts {
-            cache,
-            group,
-            stream,
-            ..
-        } = parts;
-        let (cache, group, stream) = (Arc::clone(cache), group.clone(), stream.clone());
+        let cache = Arc::clone(&parts.cache);
+        let (group, stream) = (parts.group.clone(), parts.stream.clone());
         let reading = Reading {
             reader: StreamReader::new(cache, group, stream, position),
             read,
@@ -251,13 +248,17 @@ impl Driver<'_> {
         let told = tell.clone();
         spawn(scope, stops, "reader", move || reading.run(&to_cut, &told))?;
         let room = Room::new(parts.memory / PART_SHARE);
-        let closes = Closes(room.clone());
+        for number in 0..MOVERS {
+            let (mover, closes) = (mover.clone(), Closes(room.clone()));
+            let (input, output, told) = (for_move.clone(), to_seal.clone(), tell.clone());
+            spawn(scope, stops, "mover", move || {
+                let _closes = closes;
+                shared.move_parts(number, &mover, &input, (&output, &told));
+            })?;
+        }
+        drop((for_move, to_seal));
         spawn_telling(scope, stops, "cutter", tell, move || {
-            shared.cut(cutter, &room, &for_cut, &to_move)
-        })?;
-        spawn_telling(scope, stops, "mover", tell, move || {
-            let _closes = closes;
-            shared.move_parts(&mover, &for_move, &to_seal, &to_commit)
+            shared.cut(cutter, &room, &for_cut, &to_move, &to_commit)
         })?;
         for number in 0..SEALERS {
             let input = Receiver::clone(&for_seal);
@@ -356,7 +357,9 @@ fn delete_all(acknowledger: &Acknowledger, segments: Range<u64>) -> Result<(), E
     };
     let others = count(&segments).min(DELETES_AT_ONCE).saturating_sub(1);
     scope(|scope| {
-        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+        // Where no thread is to be had there are fewer.
+        let spawned = (0..others).map_while(|_| Builder::new().spawn_scoped(scope, work).ok());
+        let others: Vec<_> = spawned.collect();
         let mine = work();
         let others = others.into_iter().map(|other| {
             let joined = other.join();

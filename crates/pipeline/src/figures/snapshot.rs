@@ -7,7 +7,7 @@ use std::{
 
 use afterimage_changelog::Timestamp;
 
-use super::{SEALERS, Stage};
+use super::{MOVERS, SEALERS, Stage};
 
 /// How far back rates and shares look.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -140,7 +140,11 @@ impl Snapshot {
         let stages: Vec<StageSnapshot> = stages
             .zip(busy)
             .map(|((stage, waiting), (now, before))| {
-                let workers = if stage == Stage::Seal { SEALERS } else { 1 };
+                let workers = match stage {
+                    Stage::Move => MOVERS,
+                    Stage::Seal => SEALERS,
+                    _ => 1,
+                };
                 let workers = f64::from(u8::try_from(workers).unwrap_or(u8::MAX));
                 let busy = now.saturating_sub(before).as_secs_f64() / workers;
                 StageSnapshot {

@@ -10,7 +10,7 @@ use crate::{error::Error, ingest::IngestParts};
 const ZSTD_LEVEL: i32 = 1;
 
 /// Fetches, checks and writes the frames of which something is live.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Mover {
     parts: IngestParts,
     epoch: Epoch,
