@@ -16,6 +16,8 @@ mod compactor;
 mod lists;
 mod pacer;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;
 mod upkeep;
 mod window;
