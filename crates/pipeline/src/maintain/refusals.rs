@@ -5,7 +5,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use afterimage_recovery::{Committer, name::pruning_prefix};
+use afterimage_recovery::{
+    Committer, IndexLimits, compact::CompactionSettings, name::pruning_prefix,
+};
 use afterimage_storage::{Entry, Operation, StoreError, Tail, Upload};
 use bytes::Bytes;
 
@@ -127,4 +129,69 @@ fn a_commit_of_which_the_boundary_could_not_be_read_may_count() {
     assert!(committer.is_in_doubt());
     store.refuse(None);
     assert_eq!(objects(&parts, &pruning_prefix(&parts.group)), 1);
+}
+
+/// Each try to compact left its layers at the target, and nobody tried again.
+#[test]
+fn what_a_refused_change_brought_goes_and_is_tried_again() {
+    let (store, parts, mut committer) = moody();
+    let upkeep = Upkeep {
+        compact: Some(CompactionSettings {
+            runs_max: 2,
+            ..CompactionSettings::default()
+        }),
+        index: IndexLimits {
+            fan_out: 2,
+            ..IndexLimits::default()
+        },
+        ..pruning()
+    };
+    let head = head_of(&committer);
+    let mut maintenance = Maintenance::open(&tools(&parts, upkeep), &head).unwrap();
+    let mut commit = |change: Change| {
+        if !change.replace.is_empty() || !change.indexes.is_empty() {
+            store.refuse(Some((Operation::Create, "/manifest/")));
+        }
+        committing(&mut committer)(change)
+    };
+    let ended = maintenance.tend_all(&Stop::default(), &mut commit);
+    assert!(is_refused(&ended.unwrap_err()));
+    let ended = maintenance.change_all(true, &mut Tended::default(), &mut commit);
+    assert!(is_refused(&ended.unwrap_err()));
+    let named = committer.head().manifest.layers().count();
+    assert_eq!(objects(&parts, &Key::new("shop/layers").unwrap()), named);
+    assert_eq!(objects(&parts, &Key::new("shop/indexes").unwrap()), 0);
+    store.refuse(None);
+    let mut commit = committing(&mut committer);
+    let tended = maintenance.tend_all(&Stop::default(), &mut commit).unwrap();
+    assert!(tended.compacted > 0, "{tended:?}");
+}
+
+/// A mark that stayed kept everybody from pinning a point for as long as the worker lived.
+#[test]
+fn no_mark_stays_where_nothing_was_sent() {
+    let (store, parts, mut committer) = moody();
+    let head = head_of(&committer);
+    let mut maintenance = Maintenance::open(&tools(&parts, pruning()), &head).unwrap();
+    let marks = || objects(&parts, &pruning_prefix(&parts.group));
+    let mut tended = Tended::default();
+    store.refuse(Some((Operation::List, "/holds")));
+    let ended = maintenance.change_all(true, &mut tended, &mut committing(&mut committer));
+    assert!(ended.is_err() && marks() == 0);
+    store.refuse(None);
+    let mut gone = |change: Change| match change.drop.is_empty() {
+        true => committing(&mut committer)(change),
+        false => Err(Error::stopped("nobody commits")),
+    };
+    let ended = maintenance.change_all(true, &mut tended, &mut gone);
+    assert!(ended.is_err() && marks() == 0);
+    // Taking it back fails, and does not the next time.
+    store.refuse(Some((Operation::Delete, "/pruning")));
+    let ended = maintenance.change_all(true, &mut tended, &mut committing(&mut committer));
+    assert!(ended.is_err() && marks() == 1);
+    store.refuse(None);
+    let head = head_of(&committer);
+    let ended = maintenance.tend(&head, false, &mut tended, &mut committing(&mut committer));
+    assert!(ended.is_ok() && marks() == 0);
+    assert!(committer.head().manifest.points.len() < 8);
 }
