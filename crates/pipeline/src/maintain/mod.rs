@@ -140,8 +140,8 @@ impl Maintenance {
         let unmarked = self.unmark();
         let changed = unmarked.and_then(|()| self.change_all(due, tended, commit));
         // A layer that cannot be read, or a policy, is no reason to give no space back.
-        tended.collected = self.collect(due)?;
-        changed
+        let collected = self.collect(due);
+        changed.and(collected.map(|collected| tended.collected = collected))
     }
 
     fn change_all(

@@ -195,3 +195,14 @@ fn no_mark_stays_where_nothing_was_sent() {
     assert!(ended.is_ok() && marks() == 0);
     assert!(committer.head().manifest.points.len() < 8);
 }
+
+#[test]
+fn why_nothing_could_be_changed_is_told_before_why_nothing_was_given_back() {
+    let (store, parts, committer) = moody();
+    let head = head_of(&committer);
+    let mut maintenance = Maintenance::open(&tools(&parts, pruning()), &head).unwrap();
+    store.refuse(Some((Operation::Create, "/boundary")));
+    let mut commit = |_change| Err(Error::invalid("the first cause"));
+    let ended = maintenance.tend(&head, true, &mut Tended::default(), &mut commit);
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Invalid);
+}
