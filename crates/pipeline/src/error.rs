@@ -121,6 +121,14 @@ impl Error {
         }
     }
 
+    /// It is not known what came of it.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Error {
+        Error {
+            kind: ErrorKind::Unavailable,
+            ..Error::invalid(message)
+        }
+    }
+
     /// Whoever was to do it has stopped.
     pub(crate) fn stopped(message: impl Into<String>) -> Error {
         Error {

@@ -253,7 +253,10 @@ impl Figures {
     /// Whether the stages have more to do than they manage: something waits to be cut or moved.
     pub(crate) fn is_pressed(&self) -> bool {
         let waits = |stage: &StageFigures| stage.waiting.load(Ordering::Relaxed) > 0;
-        waits(&self.cut) || waits(&self.moving)
+        let works = |stage: &StageFigures| stage.workers.iter().any(Meter::is_running);
+        // Both ends of a queue say how long it is, so what was said last may be of a moment ago.
+        let busy = [&self.cut, &self.moving, &self.seal, &self.commit];
+        (waits(&self.cut) || waits(&self.moving)) && busy.into_iter().any(works)
     }
 
     fn count(&self, name: &'static str, by: u64) {
@@ -281,5 +284,24 @@ impl Figures {
         let before = snapshot::look_back(&mut self.state().samples, sample.clone());
         let before = before.unwrap_or_else(|| Sample::start(self.origin));
         Snapshot::between(&before, &sample, waiting, (self.clock)())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// The sender counted what the receiver had taken in the meantime, and compaction waited for an
+    /// ingest that had nothing to do.
+    #[test]
+    fn what_waits_for_stages_at_rest_is_no_pressure() {
+        let figures = Figures::new(&"shop".parse().unwrap(), Arc::new(|| Timestamp(1)));
+        figures.waiting(Stage::Move, 1);
+        assert!(!figures.is_pressed());
+        figures.busy(Stage::Seal, 1, || assert!(figures.is_pressed()));
+        figures.waiting(Stage::Move, 0);
+        figures.busy(Stage::Seal, 1, || assert!(!figures.is_pressed()));
     }
 }

@@ -28,6 +28,8 @@ pub enum PointSelector {
 pub struct Points {
     store: Arc<dyn Store>,
     manifest: Manifest,
+    /// What a reader keeps in memory where nothing else is said; `None` for its own default.
+    cache_bytes: Option<u64>,
 }
 
 impl Points {
@@ -43,6 +45,7 @@ impl Points {
         Ok(Points {
             store: Arc::clone(store),
             manifest: head.manifest,
+            cache_bytes: None,
         })
     }
 
@@ -51,6 +54,15 @@ impl Points {
         Points {
             store: Arc::clone(store),
             manifest,
+            cache_bytes: None,
+        }
+    }
+
+    /// The same points, of which readers keep at most so many bytes in memory.
+    pub(crate) fn keeping(self, cache_bytes: u64) -> Points {
+        Points {
+            cache_bytes: Some(cache_bytes),
+            ..self
         }
     }
 
@@ -118,6 +130,9 @@ impl Points {
     ///
     /// There is none that fits, or one of its layers is missing or damaged.
     pub fn open(&self, selector: &PointSelector) -> Result<PointReader, Error> {
+        if let Some(cache_bytes) = self.cache_bytes {
+            return self.open_with(selector, cache_bytes);
+        }
         let id = self.find(selector)?.id;
         Ok(PointReader::open(&self.store, &self.manifest, id)?)
     }

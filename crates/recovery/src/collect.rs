@@ -185,10 +185,16 @@ impl Collector {
             let Some(number) = hold.manifest.filter(|&number| number <= boundary) else {
                 continue;
             };
-            // One that is not there was collected before the hold was; who holds it learns that.
-            if let Some(old) = load(self.store.as_ref(), &self.group, number)? {
-                needed.extend(objects(&self.group, &old.manifest));
-                held.insert(number);
+            match load(self.store.as_ref(), &self.group, number) {
+                Ok(Some(old)) => {
+                    needed.extend(objects(&self.group, &old.manifest));
+                    held.insert(number);
+                }
+                // One that is not there, or a page of it, was collected before the hold was; who
+                // holds it learns that.
+                Ok(None) => {}
+                Err(error) if error.is_missing() => {}
+                Err(error) => return Err(error),
             }
         }
         let mut collected = Collected::default();

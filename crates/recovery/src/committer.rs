@@ -181,7 +181,7 @@ impl Committer {
         }
         created?;
         // From here on the manifest is there: whatever fails now, it may count.
-        let boundary = boundary(self.store.as_ref(), &self.group)?;
+        let boundary = boundary(self.store.as_ref(), &self.group).map_err(may_count)?;
         if boundary.is_some_and(|boundary| number <= boundary) {
             return Err(self.fenced(number, "was collected before this commit reached it"));
         }
@@ -235,5 +235,13 @@ impl Committer {
     fn fenced(&self, number: u64, what: &str) -> RecoveryError {
         let kind = RecoveryErrorKind::Fenced(format!("manifest {number} {what}"));
         RecoveryError::new(&self.group, kind)
+    }
+}
+
+/// A failed read had no effect of its own; what was done before it has.
+fn may_count(error: RecoveryError) -> RecoveryError {
+    match error.kind {
+        RecoveryErrorKind::Store(cause) => RecoveryError::store(cause.with_effect(Effect::Unknown)),
+        kind => RecoveryError { kind, ..error },
     }
 }

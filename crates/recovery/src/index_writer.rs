@@ -20,6 +20,7 @@ use crate::{
     layer::{Layer, LayerExtents},
     manifest::{IndexRef, LayerRef, Manifest},
     name::index_key,
+    read_cache::{ReadCache, SWEEP_CACHE_BYTES},
 };
 
 /// Neighbours that are merged into one index.
@@ -160,12 +161,15 @@ impl<'a> Writer<'a> {
         let all = Layers::new(self.manifest);
         let start = all.all.iter().position(|layer| layer.id == first);
         let start = start.unwrap_or(all.all.len());
+        // However many objects there are, they keep no more pages than this.
+        let cache = Arc::new(ReadCache::new(SWEEP_CACHE_BYTES));
         let mut runs: Vec<Vec<(Arc<Layer>, u32)>> = Vec::new();
         let mut sources: Vec<Arc<Layer>> = Vec::new();
         for piece in all.cover(start..start + layers) {
             let opened = self.open_piece(piece)?;
             let numbered = opened.into_iter().map(|layer| {
                 let number = u32::try_from(sources.len()).expect("objects are limited");
+                let layer = Arc::new(layer.share(&cache, number));
                 sources.push(Arc::clone(&layer));
                 (layer, number)
             });
@@ -203,15 +207,15 @@ impl<'a> Writer<'a> {
         self.seal(written)
     }
 
-    fn open_piece(&self, piece: Piece<'_>) -> Result<Vec<Arc<Layer>>, RecoveryError> {
+    fn open_piece(&self, piece: Piece<'_>) -> Result<Vec<Layer>, RecoveryError> {
         let store = || Arc::clone(self.job.store);
         let group = &self.manifest.group;
         match piece {
-            Piece::Layer(layer) => Ok(vec![Arc::new(Layer::open(store(), group, layer)?)]),
+            Piece::Layer(layer) => Ok(vec![Layer::open(store(), group, layer)?]),
             Piece::Index(index) => index
                 .objects
                 .iter()
-                .map(|object| Layer::open_index(store(), group, object).map(Arc::new))
+                .map(|object| Layer::open_index(store(), group, object))
                 .collect(),
         }
     }

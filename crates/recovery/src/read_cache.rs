@@ -11,6 +11,8 @@ use crate::region::Region;
 
 /// Bytes that a reader keeps where nothing else is said.
 pub(crate) const CACHE_BYTES_DEFAULT: u64 = 64 << 20;
+/// Bytes of pages that are kept where many objects are read from one end to the other.
+pub(crate) const SWEEP_CACHE_BYTES: u64 = 32 << 20;
 
 /// Names what is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -33,14 +33,14 @@ impl Asker {
     ///
     /// Those of [`Committer::commit`](afterimage_recovery::Committer::commit), a change that was
     /// decided on an older manifest among them: look at the newest head and decide again. `Stopped`
-    /// where the ingest has ended.
+    /// where the ingest has ended and never took the change.
     pub(crate) fn commit(&self, change: Change) -> Result<Arc<Head>, Error> {
         let (reply, replied) = bounded(1);
-        let asked = self.0.send(Ask { change, reply });
-        match asked.ok().and_then(|()| replied.recv().ok()) {
-            Some(committed) => committed,
-            None => Err(Error::stopped("the ingest that commits has ended")),
+        if self.0.send(Ask { change, reply }).is_err() {
+            return Err(Error::stopped("the ingest that commits has ended"));
         }
+        let unknown = || Error::unavailable("the ingest that commits did not say what came of it");
+        replied.recv().unwrap_or_else(|_| Err(unknown()))
     }
 }
 

@@ -13,8 +13,13 @@ use crate::{
     pipeline::Event,
     points::Points,
     replicas::{OpenReplica, ReplicaReport, ReplicaSpec},
+    stages::PART_SHARE,
     stop::Stop,
 };
+
+/// The part of the memory that the reader of a point may keep: a quarter of what is left beside
+/// what is gathered and what is moved.
+const CACHE_SHARE: u64 = 4 * PART_SHARE;
 
 /// Replica disks that follow the newest point.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +45,7 @@ impl Following<'_> {
             let reading = self.in_use.read(head);
             let manifest = reading.head().manifest.clone();
             let points = Points::of(&self.parts.target, manifest);
+            let points = points.keeping(self.parts.memory / CACHE_SHARE);
             let newest = ReplicaSpec::newest(&points);
             if newest.is_none() || newest == stand {
                 continue;

@@ -53,6 +53,8 @@ impl Reading<'_> {
                 Ok(None) => {
                     idle += 1;
                     if idle > 1 {
+                        // What was said when the last one was sent may be out of date.
+                        self.figures.waiting(Stage::Cut, output.len());
                         let stopped = self
                             .poll
                             .is_none_or(|(stop, every)| stop.wait_with(self.failed, every));

@@ -29,6 +29,11 @@ impl Meter {
         outcome
     }
 
+    /// Whether the thread is at work.
+    pub(super) fn is_running(&self) -> bool {
+        self.since.load(Ordering::Acquire) != 0
+    }
+
     /// The time at work until now. It may be a little off where work ends at this moment.
     pub(super) fn total(&self, origin: Instant) -> Duration {
         let now = nanoseconds(origin.elapsed());

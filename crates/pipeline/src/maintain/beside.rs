@@ -24,6 +24,7 @@ use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use super::{
     Maintenance, Tended, Tools,
     compactor::{Compactor, Done, Job},
+    is_stale,
     pacer::{Around, Pacer},
 };
 use crate::{
@@ -180,10 +181,13 @@ impl Rounds<'_> {
 
     /// Commits what came of a job, does what is quick, and hands out the next job.
     fn round(&mut self, done: Option<Done>, due: bool) {
-        let failed = done.as_ref().is_some_and(|done| done.error.is_some());
         self.is_compacting &= done.is_none();
         let mut tended = Tended::default();
-        let ended = self.work(done, due, &mut tended);
+        let finished = done.map_or(Ok(()), |done| self.finish(done, &mut tended));
+        // The next job would end in the same way.
+        let failed = finished.as_ref().is_err_and(|error| !is_stale(error));
+        // Pruning goes on where compaction failed.
+        let ended = self.tend(due, &mut tended).and(finished);
         if !tended.is_nothing() {
             self.upkeeping.figures.tended(&tended);
             self.beside.tell(Event::Upkeep(tended));
@@ -197,23 +201,27 @@ impl Rounds<'_> {
         }
     }
 
-    fn work(&mut self, done: Option<Done>, due: bool, tended: &mut Tended) -> Result<(), Error> {
+    fn finish(&mut self, done: Done, tended: &mut Tended) -> Result<(), Error> {
+        let Some(maintenance) = &mut self.maintenance else {
+            return Ok(());
+        };
+        let asker = &self.beside.asker;
+        maintenance.finish(done, tended, &mut |change| asker.commit(change))
+    }
+
+    fn tend(&mut self, due: bool, tended: &mut Tended) -> Result<(), Error> {
         let Some(newest) = &self.newest else {
             return Ok(());
         };
+        if self.beside.stop.is_stopped() {
+            return Ok(());
+        }
         let maintenance = match &mut self.maintenance {
             Some(maintenance) => maintenance,
             none => none.insert(Maintenance::open(&self.upkeeping.tools, newest)?),
         };
         let asker = &self.beside.asker;
-        let mut commit = |change| asker.commit(change);
-        // Pruning goes on where compaction failed.
-        let finished = done.map_or(Ok(()), |done| maintenance.finish(done, tended, &mut commit));
-        if self.beside.stop.is_stopped() {
-            return finished;
-        }
-        maintenance.tend(newest, due, tended, &mut commit)?;
-        finished
+        maintenance.tend(newest, due, tended, &mut |change| asker.commit(change))
     }
 
     fn hand_out(&mut self) {

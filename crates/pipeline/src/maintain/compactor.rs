@@ -44,6 +44,8 @@ pub(super) struct Job {
 pub(super) struct Done {
     /// To be committed, all of it durable.
     pub(super) replaced: Vec<Replacement>,
+    /// Points whose lists these are.
+    pub(super) rewritten: Vec<u64>,
     /// Stored bytes that were read for it.
     pub(super) read_bytes: u64,
     /// Points whose lists are still to be looked at.
@@ -142,6 +144,7 @@ impl Compactor {
             return Ok(ControlFlow::Break(()));
         };
         done.read_bytes += rewritten.written.fetched_bytes;
+        done.rewritten.push(list.point);
         done.replaced.push(Replacement {
             layers: old.iter().map(|layer| layer.id).collect(),
             with: rewritten.written.layers,

@@ -16,6 +16,8 @@ mod compactor;
 mod lists;
 mod pacer;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod tests;
 mod upkeep;
 mod window;
@@ -32,7 +34,7 @@ use afterimage_recovery::{
     RecoveryErrorKind, forget_ended,
     holds::list_holds,
     mark_pruning,
-    name::{index_key, layer_key},
+    name::{index_key, layer_key, pruning_key},
     plan_indexes, plan_prune,
     retention::{Decision, Keep},
     unmark_pruning_before, write_index,
@@ -48,7 +50,7 @@ use self::{
 };
 use crate::{
     clock::{Clock, instant},
-    error::Error,
+    error::{Error, ErrorKind},
     in_use::InUse,
     stop::Stop,
 };
@@ -85,8 +87,10 @@ pub(crate) struct Maintenance {
     seen: Arc<Head>,
     /// When points were last pruned, and up to which one.
     pruned: Option<(Timestamp, u64)>,
-    /// Marks that points are being pruned.
+    /// Marks that points are being pruned, or that could not be taken back yet.
     marks: Vec<Key>,
+    /// Whether it is not known what the last commit came to.
+    is_in_doubt: bool,
 }
 
 impl std::fmt::Debug for Tools {
@@ -117,6 +121,7 @@ impl Maintenance {
             seen: Arc::clone(head),
             pruned: None,
             marks: Vec::new(),
+            is_in_doubt: false,
         })
     }
 
@@ -132,10 +137,11 @@ impl Maintenance {
         commit: &mut Commit<'_>,
     ) -> Result<(), Error> {
         self.see(told);
-        let changed = self.change_all(due, tended, commit);
+        let unmarked = self.unmark();
+        let changed = unmarked.and_then(|()| self.change_all(due, tended, commit));
         // A layer that cannot be read, or a policy, is no reason to give no space back.
-        tended.collected = self.collect(due)?;
-        changed
+        let collected = self.collect(due);
+        changed.and(collected.map(|collected| tended.collected = collected))
     }
 
     fn change_all(
@@ -176,27 +182,33 @@ impl Maintenance {
         let (new_layers, new_indexes) = new_objects(&change);
         let committed = commit(change);
         match &committed {
-            // What was decided before is in this manifest or will be in none.
-            Ok(_) => self.unmark()?,
-            Err(error) if is_stale(error) => {
+            Ok(head) => {
+                self.is_in_doubt = false;
+                self.see(head);
+                tended.pruned += pruned;
+                tended.compacted += count(new_layers.len());
+                tended.indexed += indexed;
+            }
+            Err(error) if is_refused(error) => {
+                // Of one before, nobody who has ended says what it came to.
+                self.is_in_doubt &= error.kind() == ErrorKind::Stopped;
                 // Nobody names them now, and nobody ever will.
                 self.delete(&new_layers, layer_key);
                 self.delete(&new_indexes, index_key);
-                self.unmark()?;
+                self.pruned = None;
             }
-            // Where the manifest may be on its way, a pin would come too late.
-            Err(error) if !is_refused(error) => {}
-            Err(_) => self.unmark()?,
+            Err(_) => self.is_in_doubt = true,
         }
-        self.see(&committed?);
-        tended.pruned += pruned;
-        tended.compacted += count(new_layers.len());
-        tended.indexed += indexed;
-        Ok(())
+        let unmarked = self.unmark();
+        committed.and(unmarked)
     }
 
-    /// Takes back our own marks.
+    /// Takes back our own marks: what was decided under them is in a manifest or will be in none.
+    /// Where the manifest may be on its way they stay, for a pin would come too late.
     fn unmark(&mut self) -> Result<(), Error> {
+        if self.is_in_doubt {
+            return Ok(());
+        }
         while let Some(mark) = self.marks.last() {
             self.tools.target.delete(mark)?;
             self.marks.pop();
@@ -276,22 +288,33 @@ impl Maintenance {
     ) -> Result<(), Error> {
         let Done {
             replaced,
+            rewritten,
             read_bytes,
             left,
             error,
         } = done;
-        if let Some(lists) = &mut self.lists {
-            lists.put_back(left);
-        }
+        self.put_back(left);
         if !replaced.is_empty() {
             let change = Change {
                 replace: replaced,
                 ..Change::default()
             };
-            self.commit(change, tended, commit)?;
+            let committed = self.commit(change, tended, commit);
+            committed.inspect_err(|error| {
+                // What does not fit the newest manifest will not fit it another time either.
+                if is_refused(error) && !is_stale(error) {
+                    self.put_back(rewritten);
+                }
+            })?;
             tended.compacted_bytes += read_bytes;
         }
         error.map_or(Ok(()), Err)
+    }
+
+    fn put_back(&mut self, points: Vec<u64>) {
+        if let Some(lists) = &mut self.lists {
+            lists.put_back(points);
+        }
     }
 
     /// Does all there is to do, compaction too, until it is done or stopped.
@@ -367,22 +390,34 @@ impl Maintenance {
         if dropped(&plan_prune(manifest, &keep, &[], now)).is_empty() {
             return Ok(None);
         }
+        let decided = self.decide(manifest, &keep, now);
+        let is_sent = decided.as_ref().is_ok_and(|drop| !drop.is_empty());
+        if !is_sent {
+            let unmarked = self.unmark();
+            decided.inspect_err(|_| self.pruned = None)?;
+            return unmarked.map(|()| None);
+        }
+        Ok(Some(Change {
+            drop: decided?,
+            ..Change::default()
+        }))
+    }
+
+    /// Leaves its mark, also where it fails: it may be there then.
+    fn decide(
+        &mut self,
+        manifest: &Manifest,
+        keep: &Keep,
+        now: Timestamp,
+    ) -> Result<BTreeSet<u64>, Error> {
         let id = ObjectId(self.tools.nonces.next());
         let Tools { target, group, .. } = &self.tools;
-        let mark = mark_pruning(target.as_ref(), group, manifest.epoch, id)?;
-        self.marks.push(mark);
+        self.marks.push(pruning_key(group, manifest.epoch, id));
+        mark_pruning(target.as_ref(), group, manifest.epoch, id)?;
         let holds = list_holds(target.as_ref(), group)?;
         let mut holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
         holds.extend(self.hold_of_window(manifest));
-        let drop = dropped(&plan_prune(manifest, &keep, &holds, now));
-        if drop.is_empty() {
-            self.unmark()?;
-            return Ok(None);
-        }
-        Ok(Some(Change {
-            drop,
-            ..Change::default()
-        }))
+        Ok(dropped(&plan_prune(manifest, keep, &holds, now)))
     }
 }
 
@@ -398,17 +433,19 @@ fn is_stale(error: &Error) -> bool {
     cause_of(error).is_some_and(|known| matches!(known.kind, RecoveryErrorKind::Stale(_)))
 }
 
-/// Whether it is known that nothing came of a commit and nothing will.
+/// Whether it is known that nothing came of a commit and nothing will. Whoever has stopped never
+/// took it.
 fn is_refused(error: &Error) -> bool {
-    cause_of(error).is_some_and(|known| match &known.kind {
-        RecoveryErrorKind::Store(cause) => {
-            cause.effect == Effect::None && cause.kind != StoreErrorKind::NotDurable
-        }
-        kind => matches!(
-            kind,
-            RecoveryErrorKind::Stale(_) | RecoveryErrorKind::Limit(_)
-        ),
-    })
+    error.kind() == ErrorKind::Stopped
+        || cause_of(error).is_some_and(|known| match &known.kind {
+            RecoveryErrorKind::Store(cause) => {
+                cause.effect == Effect::None && cause.kind != StoreErrorKind::NotDurable
+            }
+            kind => matches!(
+                kind,
+                RecoveryErrorKind::Stale(_) | RecoveryErrorKind::Limit(_)
+            ),
+        })
 }
 
 fn cause_of(error: &Error) -> Option<&RecoveryError> {

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-fn tools(parts: &IngestParts, upkeep: Upkeep) -> Tools {
+pub(super) fn tools(parts: &IngestParts, upkeep: Upkeep) -> Tools {
     Tools {
         group: parts.group.clone(),
         target: Arc::clone(&parts.target),

@@ -12,6 +12,7 @@ use crate::{
     error::{RecoveryError, RecoveryErrorKind},
     layer::Layer,
     manifest::LayerRef,
+    read_cache::{ReadCache, SWEEP_CACHE_BYTES},
 };
 
 /// Opened layers, oldest first; object `n` is the `n`th of them.
@@ -29,10 +30,17 @@ impl Sources {
         group: &Name,
         layers: &[LayerRef],
     ) -> Result<Sources, RecoveryError> {
+        // However many there are, they keep no more pages than this.
+        let cache = Arc::new(ReadCache::new(SWEEP_CACHE_BYTES));
         let layers = layers
             .par_iter()
-            .map(|layer| Layer::open(Arc::clone(store), group, layer).map(Arc::new))
-            .collect::<Result<Vec<_>, _>>()?;
+            .enumerate()
+            .map(|(number, layer)| {
+                let number = u32::try_from(number).expect("layers are limited");
+                let layer = Layer::open(Arc::clone(store), group, layer)?;
+                Ok(Arc::new(layer.share(&cache, number)))
+            })
+            .collect::<Result<Vec<_>, RecoveryError>>()?;
         let mut disks: Vec<Disk> = Vec::new();
         for disk in layers
             .iter()

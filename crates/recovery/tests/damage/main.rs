@@ -13,13 +13,16 @@ mod readers;
 mod spoil;
 mod world;
 
-use afterimage_changelog::{Name, ObjectId};
+use std::sync::Arc;
+
+use afterimage_changelog::{Name, ObjectId, Timestamp};
 use afterimage_recovery::{
+    Collector, Committer,
     hold::Hold,
     load_head,
     name::{boundary_key, hold_key, layer_key, manifest_key},
 };
-use afterimage_storage::Key;
+use afterimage_storage::{Key, Nonces};
 use bytes::Bytes;
 
 use crate::{
@@ -189,6 +192,29 @@ fn a_spoiled_hold_is_not_passed_over() {
         tried.count(spoil);
     }
     println!("hold: {tried}");
+}
+
+/// Nothing could be given back until the hold ended that came after a page was collected.
+#[test]
+fn a_hold_of_a_manifest_whose_page_is_gone_came_too_late() {
+    let world = World::new(7);
+    let store = world.store(&[]);
+    let nonces = Arc::new(Nonces::seeded(8));
+    let now = Timestamp(1_800_000_000_000_000);
+    let committer = Committer::acquire(Arc::clone(&store), nonces, name("shop"), now).unwrap();
+    let hold = Hold {
+        id: ObjectId([1; 16]),
+        manifest: Some(world.head.number),
+        ..Hold::decode(&world.objects[world.keys(".hold")[0]]).unwrap()
+    };
+    let key = hold_key(&hold.group, hold.id);
+    store.create(&key, &[Bytes::from(hold.encode())]).unwrap();
+    store.delete(world.keys(".page")[0]).unwrap();
+    let head = committer.head();
+    let mut collector = Collector::open(Arc::clone(&store), name("shop"), head).unwrap();
+    let collected = collector.collect(head, None, now).unwrap();
+    // All but the one that the other hold is of.
+    assert_eq!(collected.manifests, head.manifest.number - 1);
 }
 
 /// A copy of a hold would hold on when the hold is released.
