@@ -1,21 +1,29 @@
 //! Extents in, bytes on a disk.
 //!
-//! Extents are taken in address order and written in windows: inside a window by frame, so that each
-//! frame is fetched, checked and decompressed once for all of its live pieces there. Every frame is
-//! checked before a byte of it reaches the disk.
+//! Extents are taken in address order and go through windows of so many bytes. Inside a window they are
+//! fetched by frame, so that each frame is checked and decompressed once for all of its live pieces
+//! there, and written by address, so that the disk sees one long stretch after the other. While one
+//! window is written the next one is fetched. Every frame is checked before a byte of it reaches the
+//! disk.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use afterimage_changelog::{EncodedFrame, SECTOR, size};
+use afterimage_changelog::{SECTOR, count, size};
 use afterimage_coalesce::Extent;
 use afterimage_fetch::{FetchError, FrameRef, FrameSource, Run, runs};
 use afterimage_storage::Disk;
+use bytes::Bytes;
 use rayon::prelude::*;
 
 use crate::error::{TargetError, TargetErrorKind};
 
-/// Extents of one window.
+/// Extents of one window at most.
 const WINDOW_EXTENTS: usize = 1 << 16;
+/// Bytes of payload in one window; two windows are in memory. A frame is decompressed for each window
+/// that has a piece of it; of 16, 32 and 64 MiB none was faster (docs/performance.md).
+const WINDOW_BYTES: u64 = 16 << 20;
+/// Bytes that are written with one call.
+const WRITE_BYTES: usize = 1 << 20;
 /// Bytes that one read or comparison of the disk takes.
 const PIECE_BYTES: u64 = 1 << 20;
 
@@ -71,6 +79,56 @@ impl Applied {
     }
 }
 
+/// What a window holds for the disk.
+#[derive(Debug)]
+struct Window {
+    zeroes: Vec<Extent>,
+    /// In address order.
+    pieces: Vec<Piece>,
+    fetched_bytes: u64,
+}
+
+impl Window {
+    const fn is_empty(&self) -> bool {
+        self.zeroes.is_empty() && self.pieces.is_empty()
+    }
+}
+
+/// Payload and its place on the disk.
+#[derive(Debug)]
+struct Piece {
+    offset: u64,
+    bytes: Bytes,
+}
+
+fn piece(extent: &Extent, payload: &[u8]) -> Piece {
+    let start = size(u64::from(extent.offset) * SECTOR);
+    let end = start + size(u64::from(extent.sectors) * SECTOR);
+    let bytes = payload.get(start..end);
+    Piece {
+        offset: extent.start * SECTOR,
+        bytes: Bytes::copy_from_slice(bytes.expect("rows were checked against their frames")),
+    }
+}
+
+/// The next extents that go together; none at the end.
+fn next_window(
+    extents: &mut impl Iterator<Item = Result<Extent, FetchError>>,
+) -> Result<Vec<Extent>, FetchError> {
+    let mut window = Vec::new();
+    let mut bytes = 0;
+    while window.len() < WINDOW_EXTENTS && bytes < WINDOW_BYTES {
+        let Some(extent) = extents.next().transpose()? else {
+            break;
+        };
+        if !extent.is_zero() {
+            bytes += u64::from(extent.sectors) * SECTOR;
+        }
+        window.push(extent);
+    }
+    Ok(window)
+}
+
 impl Applier<'_> {
     /// Applies extents, which are in address order and disjoint, on all cores of the current pool.
     ///
@@ -82,94 +140,97 @@ impl Applier<'_> {
         &self,
         extents: impl Iterator<Item = Result<Extent, FetchError>>,
     ) -> Result<Applied, TargetError> {
+        let mut extents = extents.fuse();
         let mut applied = Applied::default();
-        let mut window = Vec::new();
-        for extent in extents {
-            window.push(extent?);
-            if window.len() == WINDOW_EXTENTS {
-                applied = applied.and(self.apply_window(&mut window)?);
-            }
+        let mut ready = self.fetch(&next_window(&mut extents)?)?;
+        while !ready.is_empty() {
+            let window = next_window(&mut extents)?;
+            let (next, written) = rayon::join(|| self.fetch(&window), || self.write(&ready));
+            applied = applied.and(written?);
+            ready = next?;
         }
-        Ok(applied.and(self.apply_window(&mut window)?))
+        Ok(applied)
     }
 
-    fn apply_window(&self, window: &mut Vec<Extent>) -> Result<Applied, TargetError> {
-        window.sort_unstable_by_key(|extent| (extent.object, extent.frame, extent.start));
-        let zeroes = window.iter().filter(|extent| extent.is_zero());
-        let mut applied = Applied::default();
-        for extent in zeroes {
-            applied = applied.and(self.zero(extent)?);
-        }
+    /// Fetches the payload of a window.
+    fn fetch(&self, window: &[Extent]) -> Result<Window, TargetError> {
+        let (zeroes, mut data): (Vec<Extent>, Vec<Extent>) =
+            window.iter().partition(|extent| extent.is_zero());
+        data.sort_unstable_by_key(|extent| (extent.object, extent.frame, extent.start));
         let mut needed: Vec<FrameRef> = Vec::new();
-        for extent in window.iter().filter(|extent| !extent.is_zero()) {
+        for extent in &data {
             let (object, frame) = (extent.object, extent.frame);
             let known = needed.last();
             if known.is_none_or(|known| (known.object, known.frame) != (object, frame)) {
                 needed.push(self.source.needed(object, frame)?);
             }
         }
-        let written = runs(needed)
-            .par_iter()
-            .map(|run| self.apply_run(run, window))
-            .try_reduce(Applied::default, |one, other| Ok(one.and(other)))?;
-        window.clear();
-        Ok(applied.and(written))
-    }
-
-    fn apply_run(&self, run: &Run, window: &[Extent]) -> Result<Applied, TargetError> {
-        self.check_running()?;
-        let frames = run.fetch(self.source)?;
-        let mut applied = Applied {
-            fetched_bytes: run.stored_bytes(),
-            ..Applied::default()
-        };
-        for (at, frame) in run.frames.iter().zip(frames) {
-            applied = applied.and(self.apply_frame(at, &frame, window)?);
-        }
-        Ok(applied)
-    }
-
-    fn apply_frame(
-        &self,
-        at: &FrameRef,
-        frame: &EncodedFrame,
-        window: &[Extent],
-    ) -> Result<Applied, TargetError> {
-        let place = (at.object, at.frame);
-        let first = window.partition_point(|extent| (extent.object, extent.frame) < place);
-        let of_frame = window.get(first..).unwrap_or_default();
-        let of_frame = of_frame
-            .iter()
-            .take_while(|extent| (extent.object, extent.frame) == place);
-        let written = frame.with_payload(|payload| {
-            let mut applied = Applied::default();
-            for extent in of_frame {
-                applied = applied.and(self.apply_piece(extent, payload)?);
-            }
-            Ok(applied)
-        });
-        written.unwrap_or_else(|error| {
-            Err(TargetError {
-                place: self.source.name(at.place),
-                kind: TargetErrorKind::Corrupt(error),
-            })
+        let runs = runs(needed);
+        let fetched_bytes = runs.iter().map(Run::stored_bytes).sum();
+        let pieces = runs.par_iter().map(|run| self.fetch_run(run, &data));
+        let pieces: Result<Vec<Vec<Piece>>, TargetError> = pieces.collect();
+        let mut pieces: Vec<Piece> = pieces?.into_iter().flatten().collect();
+        pieces.sort_unstable_by_key(|piece| piece.offset);
+        Ok(Window {
+            zeroes,
+            pieces,
+            fetched_bytes,
         })
     }
 
-    fn apply_piece(&self, extent: &Extent, payload: &[u8]) -> Result<Applied, TargetError> {
-        let start = size(u64::from(extent.offset) * SECTOR);
-        let bytes = u64::from(extent.sectors) * SECTOR;
-        let piece = payload.get(start..start + size(bytes));
-        let piece = piece.expect("rows were checked against their frames");
-        let offset = extent.start * SECTOR;
-        let mut applied = Applied::default();
-        if self.mode == Mode::Compare && self.holds(offset, piece)? {
-            applied.equal_bytes += bytes;
-        } else {
-            self.disk.write_at(offset, piece)?;
-            applied.written_bytes += bytes;
+    fn fetch_run(&self, run: &Run, data: &[Extent]) -> Result<Vec<Piece>, TargetError> {
+        self.check_running()?;
+        let frames = run.fetch(self.source)?;
+        let mut pieces = Vec::new();
+        for (at, frame) in run.frames.iter().zip(frames) {
+            let place = (at.object, at.frame);
+            let first = data.partition_point(|extent| (extent.object, extent.frame) < place);
+            let of_frame = data.get(first..).unwrap_or_default();
+            let of_frame = of_frame
+                .iter()
+                .take_while(|extent| (extent.object, extent.frame) == place);
+            let taken = frame.with_payload(|payload| {
+                pieces.extend(of_frame.map(|extent| piece(extent, payload)))
+            });
+            taken.map_err(|error| TargetError {
+                place: self.source.name(at.place),
+                kind: TargetErrorKind::Corrupt(error),
+            })?;
         }
-        self.done_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(pieces)
+    }
+
+    fn write(&self, window: &Window) -> Result<Applied, TargetError> {
+        let mut applied = Applied {
+            fetched_bytes: window.fetched_bytes,
+            ..Applied::default()
+        };
+        for extent in &window.zeroes {
+            applied = applied.and(self.zero(extent)?);
+        }
+        let mut stretch: Vec<&[u8]> = Vec::new();
+        let (mut start, mut bytes) = (0, 0);
+        for piece in &window.pieces {
+            self.check_running()?;
+            let here = count(piece.bytes.len());
+            if self.mode == Mode::Compare && self.holds(piece.offset, &piece.bytes)? {
+                applied.equal_bytes += here;
+                self.done_bytes.fetch_add(here, Ordering::Relaxed);
+                continue;
+            }
+            let goes_on = piece.offset == start + count(bytes) && bytes < WRITE_BYTES;
+            if !goes_on {
+                self.disk.write_all_at(start, &stretch)?;
+                self.done_bytes.fetch_add(count(bytes), Ordering::Relaxed);
+                stretch.clear();
+                (start, bytes) = (piece.offset, 0);
+            }
+            stretch.push(&piece.bytes);
+            bytes += piece.bytes.len();
+            applied.written_bytes += here;
+        }
+        self.disk.write_all_at(start, &stretch)?;
+        self.done_bytes.fetch_add(count(bytes), Ordering::Relaxed);
         Ok(applied)
     }
 
