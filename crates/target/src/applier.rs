@@ -190,7 +190,7 @@ impl Applier<'_> {
                 .iter()
                 .take_while(|extent| (extent.object, extent.frame) == place);
             let taken = frame.with_payload(|payload| {
-                pieces.extend(of_frame.map(|extent| piece(extent, payload)))
+                pieces.extend(of_frame.map(|extent| piece(extent, payload)));
             });
             taken.map_err(|error| TargetError {
                 place: self.source.name(at.place),
