@@ -23,7 +23,7 @@ use criterion::{Criterion, Throughput};
 enum Mix {
     /// All of it.
     Passed,
-    /// An eighth of it.
+    /// A sixteenth of it.
     Repacked,
     /// All of every tenth, and nothing of the others.
     Dropped,
@@ -112,7 +112,7 @@ impl Sources {
                 let sectors = match mix {
                     Mix::Dropped if !frame.is_multiple_of(10) => continue,
                     Mix::Passed | Mix::Dropped => row.sectors,
-                    Mix::Repacked => row.sectors / 8,
+                    Mix::Repacked => row.sectors / 16,
                 };
                 live.push(Extent {
                     start: row.start,
