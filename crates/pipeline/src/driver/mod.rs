@@ -355,7 +355,8 @@ fn delete_all(acknowledger: &Acknowledger, segments: Range<u64>) -> Result<(), E
             acknowledger.delete(number)?;
         }
     };
-    let others = count(&segments).min(DELETES_AT_ONCE).saturating_sub(1);
+    let there = segments.end.saturating_sub(segments.start);
+    let others = there.min(DELETES_AT_ONCE).saturating_sub(1);
     scope(|scope| {
         // Where no thread is to be had there are fewer.
         let spawned = (0..others).map_while(|_| Builder::new().spawn_scoped(scope, work).ok());
@@ -367,10 +368,6 @@ fn delete_all(acknowledger: &Acknowledger, segments: Range<u64>) -> Result<(), E
         });
         others.fold(mine, Result::and)
     })
-}
-
-const fn count(segments: &Range<u64>) -> u64 {
-    segments.end.saturating_sub(segments.start)
 }
 
 fn spawn_telling<'scope>(
