@@ -30,8 +30,9 @@ use crate::{
 /// Threads that make layers durable. They wait for the disk, which takes several syncs for one.
 pub(crate) const SEALERS: usize = 4;
 
-/// Threads that move frames, on one pool of cores.
-pub(crate) const MOVERS: usize = 2;
+/// Threads that move frames, on one pool of cores. They wait for the disk as well: a part of a few
+/// megabytes is written and synced in less time than the next one takes to be checked.
+pub(crate) const MOVERS: usize = 4;
 /// The most threads of a stage.
 const WORKERS_MAX: usize = SEALERS;
 
