@@ -1,12 +1,16 @@
 //! Rewriting lists of layers: what takes long. It commits nothing, so it can go on beside whoever
 //! prunes and commits, and be stopped at any time.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    ops::ControlFlow,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use afterimage_changelog::{Epoch, Name};
+use afterimage_changelog::{Epoch, Name, ObjectId};
 use afterimage_recovery::{
-    Replacement,
-    compact::{CompactionSettings, Limits, Pace, Rewrite, plan, rewrite, survey},
+    LayerRef, Replacement,
+    compact::{CompactionSettings, Limits, Pace, Reason, Rewrite, Shape, plan, rewrite, survey},
 };
 use afterimage_storage::{Nonces, Store};
 
@@ -29,6 +33,34 @@ pub(super) struct Compactor {
     settings: CompactionSettings,
     /// Bytes of memory to hold at most.
     memory: u64,
+    settled: Settled,
+}
+
+/// Layers that a rewrite for waste has made. A survey only estimates what a rewrite gives back; where it
+/// is wrong, the same bytes would be rewritten again and again.
+#[derive(Clone, Debug, Default)]
+struct Settled(Arc<Mutex<BTreeSet<(bool, ObjectId)>>>);
+
+/// Layers that are remembered at most; with more, all are forgotten, and may be rewritten once more.
+const SETTLED_MAX: usize = 16 << 10;
+
+impl Settled {
+    fn are_all(&self, layers: &[LayerRef], shape: Shape) -> bool {
+        let settled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_base = shape == Shape::Base;
+        layers
+            .iter()
+            .all(|layer| settled.contains(&(is_base, layer.id)))
+    }
+
+    fn add(&self, layers: &[LayerRef], shape: Shape) {
+        let mut settled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if settled.len() + layers.len() > SETTLED_MAX {
+            settled.clear();
+        }
+        let is_base = shape == Shape::Base;
+        settled.extend(layers.iter().map(|layer| (is_base, layer.id)));
+    }
 }
 
 /// Lists to be looked at.
@@ -79,6 +111,7 @@ impl Compactor {
             group: group.clone(),
             settings: upkeep.compact?,
             memory: *memory,
+            settled: Settled::default(),
         })
     }
 
@@ -120,6 +153,7 @@ impl Compactor {
             group,
             settings,
             memory,
+            settled,
         } = self;
         let List { layers, shape, .. } = list;
         let limits = Limits::within(*shape, *memory);
@@ -140,9 +174,15 @@ impl Compactor {
             limits: Limits::within(plan.shape, *memory),
         };
         let old = layers.get(plan.layers).unwrap_or_default();
+        if plan.reason == Reason::Waste && settled.are_all(old, plan.shape) {
+            return Ok(ControlFlow::Continue(()));
+        }
         let Some(rewritten) = rewrite(&job, old, pace)? else {
             return Ok(ControlFlow::Break(()));
         };
+        if plan.reason == Reason::Waste {
+            settled.add(&rewritten.written.layers, plan.shape);
+        }
         done.read_bytes += rewritten.written.fetched_bytes;
         done.rewritten.push(list.point);
         done.replaced.push(Replacement {
@@ -197,5 +237,46 @@ mod tests {
         let mut off = |_bytes| ControlFlow::Break(());
         let done = compactor.run(job(vec![list(0), list(2)]), &mut off);
         assert_eq!(done.left, [manifest.points[0].id, manifest.points[2].id]);
+    }
+
+    /// A survey that promises more than a rewrite gives must not make it rewrite for ever.
+    #[test]
+    fn what_was_rewritten_for_waste_is_not_rewritten_for_it_again() {
+        let parts = committed(1);
+        let head = load_head(parts.target.as_ref(), &parts.group).unwrap();
+        let manifest = head.unwrap().manifest;
+        // A layer that hides itself.
+        let layer = manifest.points[0].layers[0];
+        let list = List {
+            point: manifest.points[0].id,
+            layers: vec![layer, layer],
+            shape: Shape::Merge,
+        };
+        let job = || Job {
+            epoch: manifest.epoch,
+            lists: vec![list.clone()],
+        };
+        let compactor = Compactor {
+            target: Arc::clone(&parts.target),
+            nonces: Arc::clone(&parts.nonces),
+            clock: Arc::clone(&parts.clock),
+            group: parts.group.clone(),
+            settings: CompactionSettings {
+                dead_percent_max: 0,
+                own_dead_percent_max: 0,
+                gain_bytes_min: 0,
+                ..CompactionSettings::default()
+            },
+            memory: 64 << 20,
+            settled: Settled::default(),
+        };
+        let mut on = |_bytes| ControlFlow::Continue(());
+        let planned = compactor.run(job(), &mut on);
+        assert_eq!(planned.rewritten, [list.point], "there is waste");
+        let made = |shape| compactor.settled.add(&list.layers, shape);
+        made(Shape::Base);
+        assert_eq!(compactor.run(job(), &mut on).rewritten, [list.point]);
+        made(Shape::Merge);
+        assert!(compactor.run(job(), &mut on).rewritten.is_empty());
     }
 }

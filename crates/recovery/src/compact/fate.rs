@@ -7,6 +7,12 @@ use afterimage_fetch::{FrameRef, FrameSource};
 use super::{Limits, Shape};
 use crate::error::RecoveryError;
 
+/// Live sectors of other frames between those of one frame, up to which it lies in order: those of
+/// a window of a base. Frames that pass lie between the pieces of those that are packed, so a base
+/// can have them no nearer than that, and a restore that goes through the disk in larger windows
+/// takes each of them apart twice at most.
+const NEAR_SECTORS: u64 = super::limits::BASE_WINDOW_BYTES / SECTOR;
+
 /// Stored bytes of a frame that stand for so many of its sectors.
 pub(super) fn share(entry: &FrameEntry, sectors: u32) -> u64 {
     u64::from(entry.stored) * u64::from(sectors) * SECTOR / u64::from(entry.raw)
@@ -23,8 +29,8 @@ pub(super) struct Needed {
     count: u32,
     /// Whether it is copied as it is.
     pub(super) passes: bool,
-    /// Whether its live bytes lie in it as they do on the disk, and little of other frames is between
-    /// them there.
+    /// Whether it lies as a base has its frames: its live bytes in the order of the disk, and near to
+    /// each other there.
     pub(super) is_ordered: bool,
 }
 
@@ -69,11 +75,14 @@ impl Fates {
             let live: u32 = parts.clone().map(|part| part.sectors).sum();
             let is_ascending = parts.map(|part| part.offset).is_sorted();
             let between = reach(of_frame, &before) - u64::from(live);
-            let is_ordered =
-                is_ascending && is_little(between, &entry) && is_mostly_live(live, &entry);
+            let is_ascending = is_ascending && is_mostly_live(live, &entry);
             let passes = match shape {
                 Shape::Merge => is_mostly_live(live, &entry),
-                Shape::Base => is_ordered && entry.raw >= limits.frame_bytes / 2,
+                Shape::Base => {
+                    is_ascending
+                        && is_little(between, &entry)
+                        && entry.raw >= limits.frame_bytes / 2
+                }
             };
             let count = u32::try_from(of_frame.len()).expect("a window has few extents");
             frames.push(Needed {
@@ -87,7 +96,7 @@ impl Fates {
                 first,
                 count,
                 passes,
-                is_ordered,
+                is_ordered: is_ascending && between <= NEAR_SECTORS,
             });
             first += count;
         }

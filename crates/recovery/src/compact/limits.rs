@@ -8,6 +8,9 @@ use crate::output::LayerLimits;
 /// Bytes of an index entry of a frame in memory.
 const ENTRY_BYTES: u64 = 64;
 
+/// Payload of a window of a base, at most.
+pub(super) const BASE_WINDOW_BYTES: u64 = 8 << 20;
+
 /// How often the limits are halved at most: windows of less than that would pack frames too often.
 const HALVINGS_MAX: u32 = 3;
 
@@ -48,7 +51,7 @@ impl Limits {
             Shape::Merge => merge,
             Shape::Base => Limits {
                 window_rows: 32 << 10,
-                window_bytes: 8 << 20,
+                window_bytes: BASE_WINDOW_BYTES,
                 gather_bytes: 11 << 20,
                 frame_bytes: 2 * FRAME_BYTES_DEFAULT,
                 ..merge

@@ -31,7 +31,7 @@ pub struct LayerSurvey {
     /// Stored bytes that would be there after a rewrite of the whole list: frames that pass, and the
     /// live share of those that do not.
     pub kept_bytes: u64,
-    /// Live stored bytes in frames that do not follow the order of the disk.
+    /// Live stored bytes in frames that do not follow the order of the disk as those of a base do.
     pub scattered_bytes: u64,
     /// Whether all of it lies behind all of the layer before it: both are pieces of one run.
     pub is_next_piece: bool,

@@ -164,6 +164,52 @@ fn a_base_passes_as_it_is() {
     assert!(again.passed_bytes > 9 * again.repacked_bytes, "{again:?}");
 }
 
+/// Runs as long as a frame, with gaps of 4 KiB between them.
+fn dense(disk_sectors: u64) -> Made {
+    let write = |number: u64| Write {
+        disk: 0,
+        start: number * 136,
+        sectors: 128,
+        zero: false,
+    };
+    Made {
+        writes: (0..disk_sectors / 136).map(write).collect(),
+        frame_sectors: 128,
+        swapped: false,
+        sectors: disk_sectors,
+    }
+}
+
+/// What fills the gaps between frames that pass is packed into frames that reach over many of those. It
+/// was taken for out of order, and the base was rewritten for ever.
+#[test]
+fn a_base_of_frames_that_pass_and_frames_that_are_packed_is_rewritten_once() {
+    let sectors = 136 * 64;
+    let gaps = |number: u64| Write {
+        disk: 0,
+        start: number * 37 % 64 * 136 + 128,
+        sectors: 8,
+        zero: false,
+    };
+    let mut world = World::of(&[
+        dense(sectors),
+        Made {
+            writes: (0..64).map(gaps).collect(),
+            ..dense(sectors)
+        },
+        scattered(40, sectors, 3),
+    ]);
+    let settings = CompactionSettings {
+        gain_bytes_min: 1,
+        dead_percent_max: 2,
+        own_dead_percent_max: 2,
+        ..CompactionSettings::default()
+    };
+    let before = world.plain(&world.layers);
+    assert_eq!(compact(&mut world, Shape::Base, &settings), 1);
+    assert!(world.plain(&world.layers) == before);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     /// Whatever is there, a few rewrites later nothing is left to do, the list reads the same, and
