@@ -181,10 +181,10 @@ impl error::Error for Error {
     }
 }
 
-/// A store that denies us is a call to fix; all else may pass.
+/// A store that denies us or is not there is a call to fix; all else may pass.
 fn kind_of_store(error: &StoreError) -> ErrorKind {
     match error.kind {
-        StoreErrorKind::Denied => ErrorKind::Invalid,
+        StoreErrorKind::Denied | StoreErrorKind::NoStore => ErrorKind::Invalid,
         // The disk below failed to make durable what it was given: waiting does not mend that.
         StoreErrorKind::NotDurable => ErrorKind::Target,
         // An object that is named but not there, or shorter than its index says, is damage.

@@ -23,6 +23,8 @@ pub struct StoreError {
 /// What a store was asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
+    /// Reach the store.
+    Open,
     /// Create an object, at once or by an upload.
     Create,
     /// Read an object or a part of it.
@@ -49,6 +51,8 @@ pub enum StoreErrorKind {
     Full,
     /// The store does not let us.
     Denied,
+    /// There is no such bucket or container.
+    NoStore,
     /// The store did not answer or failed; it may work another time.
     Unavailable,
     /// The asked range reaches beyond the end of the object.
@@ -97,6 +101,7 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match self.operation {
+            Operation::Open => "open",
             Operation::Create => "create",
             Operation::Read => "read",
             Operation::Size => "learn the size of",
@@ -109,6 +114,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::AlreadyExists => "it exists already",
             StoreErrorKind::Full => "the store is full",
             StoreErrorKind::Denied => "the store denies it",
+            StoreErrorKind::NoStore => "there is no such bucket or container",
             StoreErrorKind::Unavailable => "the store is not available",
             StoreErrorKind::Range => "the range reaches beyond its end",
             StoreErrorKind::NotDurable => "a sync failed, so it may not be durable",

@@ -4,7 +4,7 @@ use std::{fmt::Debug, ops::Range};
 
 use bytes::Bytes;
 
-use crate::{error::StoreError, key::Key};
+use crate::{error::StoreError, key::Key, read_ahead::ReadAhead};
 
 /// A place that keeps immutable objects.
 ///
@@ -94,6 +94,22 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// Whatever keeps the store from deleting.
     fn delete(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// Deletes objects, as [`delete`](Store::delete) does with one, with as few requests as the store
+    /// takes. After an error some of them may be gone.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the store from deleting one of them.
+    fn delete_all(&self, keys: &[Key]) -> Result<(), StoreError> {
+        keys.iter().try_for_each(|key| self.delete(key))
+    }
+
+    /// Begins to fetch ranges that will be read soon, each once and about in this order; `None` where
+    /// reading early gains nothing. It changes nothing that is read.
+    fn read_ahead(&self, _wanted: &[(Key, Range<u64>)]) -> Option<Box<dyn ReadAhead>> {
+        None
+    }
 
     /// Makes durable every object that is visible below `prefix/` now.
     ///

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     error::StoreError,
     key::Key,
+    read_ahead::ReadAhead,
     store::{Entry, Store, Tail, Upload},
 };
 
@@ -87,6 +88,17 @@ impl Store for Under {
 
     fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.store.delete(&self.outer(key))
+    }
+
+    fn delete_all(&self, keys: &[Key]) -> Result<(), StoreError> {
+        let keys: Vec<Key> = keys.iter().map(|key| self.outer(key)).collect();
+        self.store.delete_all(&keys)
+    }
+
+    fn read_ahead(&self, wanted: &[(Key, Range<u64>)]) -> Option<Box<dyn ReadAhead>> {
+        let wanted = wanted.iter();
+        let outer = wanted.map(|(key, range)| (self.outer(key), range.clone()));
+        self.store.read_ahead(&outer.collect::<Vec<_>>())
     }
 
     fn settle(&self, prefix: &Key) -> Result<(), StoreError> {

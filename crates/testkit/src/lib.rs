@@ -11,6 +11,7 @@ mod crash;
 mod disk_conformance;
 mod oracle;
 mod random;
+pub mod servers;
 mod sim_disk;
 mod sim_files;
 mod stamp;
