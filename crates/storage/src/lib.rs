@@ -23,7 +23,6 @@ mod part;
 mod raw_file;
 mod remove;
 mod store;
-mod under;
 mod vectored;
 
 pub use disk::{Disk, Stamp};
@@ -43,4 +42,3 @@ pub use os_files::OsFiles;
 pub use part::Part;
 pub use remove::remove_file;
 pub use store::{Entry, Store, Tail, Upload};
-pub use under::Under;

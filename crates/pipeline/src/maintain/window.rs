@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use afterimage_cache::open_segment;
-use afterimage_changelog::{ObjectId, Sequence, Timestamp};
+use afterimage_changelog::{Container, ObjectId, Sequence, Timestamp};
 use afterimage_recovery::{
     Change, Manifest, Point, StreamPosition,
     hold::{Hold, HoldKind},
+    name::kept_key,
 };
 
-use super::Maintenance;
-use crate::{error::Error, rewind::kept_store};
+use super::{Maintenance, Tools};
+use crate::error::Error;
 
 impl Maintenance {
     /// The point that the oldest writes of the window are reached from is in use.
@@ -70,19 +71,20 @@ impl Maintenance {
         since: Timestamp,
         covered: Sequence,
     ) -> Result<u64, Error> {
-        let store = kept_store(&self.tools.target, &self.tools.group);
+        let Tools { target, group, .. } = &self.tools;
         let mut wanted = stream.kept;
-        // A segment says when it was begun, so the one before it was ended by then.
-        while wanted > 1 {
-            let second = stream.position.segment + 2 - wanted;
-            let opened = open_segment(store.as_ref(), &self.tools.group, &stream.name, second)?;
-            let needs_the_one_before = opened.is_some_and(|second| {
-                second.header.created >= since || second.header.first.0 > covered.0 + 1
-            });
-            if needs_the_one_before {
+        for second in stream.kept_from() + 1..=stream.position.segment {
+            let key = kept_key(group, &stream.name, second);
+            let opened = open_segment(target.as_ref(), &key, group, &stream.name, second)?;
+            // One that is missing does not say whether those before it are needed.
+            let Some(Container { header, .. }) = opened else {
+                continue;
+            };
+            // A segment says when it was begun, so the one before it was ended by then.
+            if header.created >= since || header.first.0 > covered.0 + 1 {
                 break;
             }
-            wanted -= 1;
+            wanted = stream.position.segment + 1 - second;
         }
         Ok(wanted)
     }

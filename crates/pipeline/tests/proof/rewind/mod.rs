@@ -1,6 +1,7 @@
 //! The any-write window: wherever a replication that keeps segments is cut or fails, the disk after
 //! every single write of the window is right, and what lies outside is refused as that.
 
+mod damage;
 pub(crate) mod sweeps;
 
 use std::{
