@@ -3,6 +3,7 @@
 
 mod damage;
 pub(crate) mod sweeps;
+pub(crate) mod threads;
 
 use std::{
     sync::{Arc, LazyLock},
