@@ -1,10 +1,10 @@
 //! Kept segments that are spoiled: what is gone back to is right or refused, upkeep lets go of
 //! nothing that is needed, and what is spoiled before it is kept is not kept.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use afterimage::{
-    Error, ErrorKind, Moment, Points, RestoreProgress, Rewound, Stop,
+    Error, ErrorKind, Moment, Points, RestoreProgress, Rewound, Stop, Tend, Upkeep,
     cache::segment_key,
     changelog::{Container, SECTOR, Sequence, size},
     recovery::{load_head, name::kept_key},
@@ -13,7 +13,7 @@ use afterimage::{
 use afterimage_testkit::{Spoil, Tried, World};
 use bytes::Bytes;
 
-use super::{AFTER, HISTORY, SECTORS, go_back, same, tend};
+use super::{AFTER, HISTORY, SECTORS, WINDOW, go_back, same, tend};
 use crate::support::{
     Progress, Rig, Scenario, Wraps,
     hooked::{Hooks, hooked},
@@ -267,6 +267,78 @@ fn upkeep_lets_go_of_nothing_that_is_needed_where_a_segment_is_spoiled() {
     }
     println!("upkeep: {refused} refused, {trimmed} trimmed");
     assert!(refused > 10 && trimmed > 10, "{refused} and {trimmed}");
+}
+
+/// Prunes as much as may go.
+fn prune(target: &Arc<dyn Store>, rewind: Option<Duration>) -> Result<(), Error> {
+    let upkeep = Upkeep {
+        keep: Some("1s:all".parse().unwrap()),
+        rewind,
+        ..Upkeep::default()
+    };
+    let tend = Tend {
+        take_over: true,
+        ..Tend::new(Arc::clone(target), Scenario::group(), upkeep)
+    };
+    tend.run(&Stop::default()).map(drop)
+}
+
+/// How many points there are, and how many records can be gone back to.
+fn left(target: &Arc<dyn Store>) -> (usize, u64) {
+    let points = Points::load(target, &Scenario::group()).unwrap();
+    (points.list().len(), go_back(&points).unwrap().right)
+}
+
+/// Which point single writes are reached from is told by the first segment that is kept; no other one
+/// is looked at.
+#[test]
+fn no_point_is_pruned_that_is_needed_where_a_segment_is_spoiled() {
+    let kept = Kept::new(10);
+    let (points, right) = left(&kept.target);
+    for number in 0..3 {
+        let whole = kept.segment(number);
+        let flips = Spoil::each_byte(whole, number).into_iter().step_by(97);
+        let spoiled = flips.map(|spoil| Some(spoil.apply(whole)));
+        for bytes in spoiled.chain([Some(kept.segment(7).clone()), None]) {
+            let target = kept.copy();
+            put(&target, number, bytes.as_ref());
+            let pruned = prune(&target, None);
+            put(&target, number, Some(whole));
+            let (there, still) = left(&target);
+            assert_eq!(still, right, "{number}");
+            match pruned {
+                Ok(()) => assert_eq!(there, 2),
+                Err(error) => {
+                    let named = error.to_string().contains(key(number).as_str());
+                    assert!(named && error.kind() == ErrorKind::Corrupt, "{error}");
+                    assert_eq!((there, number), (points, 0));
+                }
+            }
+        }
+    }
+}
+
+/// Else pruning could wait for ever for a segment that trimming would let go of.
+#[test]
+fn a_spoiled_segment_is_never_in_the_way_of_both_trimming_and_pruning() {
+    let kept = Kept::new(10);
+    let (points, _) = left(&kept.target);
+    let mut refused = 0;
+    for number in kept.numbers() {
+        let whole = kept.segment(number);
+        for bytes in [Some(Spoil::Flip { bit: 9 }.apply(whole)), None] {
+            let target = kept.copy();
+            put(&target, number, bytes.as_ref());
+            if let Err(error) = prune(&target, Some(WINDOW)) {
+                let named = error.to_string().contains(key(number).as_str());
+                assert!(named && number > 0 && bytes.is_some(), "{error}");
+                refused += 1;
+            }
+            put(&target, number, Some(whole));
+            assert!(left(&target).0 < points, "{number} keeps points from going");
+        }
+    }
+    assert!(refused > 5, "{refused}");
 }
 
 /// A cache of which an object is another one when it is read whole, as only who keeps it does. It
