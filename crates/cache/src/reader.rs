@@ -17,7 +17,7 @@ use crate::{
 /// A segment whose index has been read and whose place in the chain has been checked.
 #[derive(Clone, Debug)]
 pub struct Segment {
-    /// Its key in the cache.
+    /// The key that it was read from.
     pub key: Key,
     /// Header, directory with the markers, and footer.
     pub container: Container,
@@ -162,7 +162,8 @@ impl StreamReader {
     }
 
     fn load(&self, number: u64) -> Result<Option<Segment>, CacheError> {
-        let loaded = load_segment(&self.store, &self.group, &self.stream, number)?;
+        let key = segment_key(&self.group, &self.stream, number);
+        let loaded = load_segment(&self.store, &key, &self.group, &self.stream, number)?;
         let fidelity = loaded
             .as_ref()
             .map(|segment| segment.container.header.fidelity);
@@ -207,19 +208,20 @@ impl StreamReader {
     }
 }
 
-/// Opens a segment, whatever comes before it; `None` where there is none.
+/// Opens the segment that lies under a key, in a cache or elsewhere, whatever comes before it; `None`
+/// where there is none.
 ///
 /// # Errors
 ///
 /// The store failed, or the segment is damaged or another one.
 pub fn open_segment(
     store: &dyn Store,
+    key: &Key,
     group: &Name,
     stream: &Name,
     number: u64,
 ) -> Result<Option<Container>, CacheError> {
-    let key = segment_key(group, stream, number);
-    let container = match open(store, &key) {
+    let container = match open(store, key) {
         Err(CacheError {
             kind: CacheErrorKind::Store(error),
             ..
@@ -234,32 +236,33 @@ pub fn open_segment(
             "{}/{} as number {}",
             header.group, header.stream, header.number
         );
-        return Err(CacheError::new(&key, CacheErrorKind::Misplaced(owner)));
+        return Err(CacheError::new(key, CacheErrorKind::Misplaced(owner)));
     }
     Ok(Some(container))
 }
 
-/// Loads a segment and its index, whatever comes before it; `None` where there is none.
+/// Loads the segment that lies under a key, in a cache or elsewhere, and its index, whatever comes
+/// before it; `None` where there is none.
 ///
 /// # Errors
 ///
 /// The store failed, or the segment is damaged or another one.
 pub fn load_segment(
     from: &Arc<dyn Store>,
+    key: &Key,
     group: &Name,
     stream: &Name,
     number: u64,
 ) -> Result<Option<Segment>, CacheError> {
     let store = from.as_ref();
-    let Some(container) = open_segment(store, group, stream, number)? else {
+    let Some(container) = open_segment(store, key, group, stream, number)? else {
         return Ok(None);
     };
-    let key = segment_key(group, stream, number);
     let index = container
-        .index(|range| store.read_range(&key, range))
-        .map_err(|error| CacheError::open(&key, error))?;
+        .index(|range| store.read_range(key, range))
+        .map_err(|error| CacheError::open(key, error))?;
     Ok(Some(Segment {
-        key,
+        key: key.clone(),
         container,
         index,
         covered_rows: 0,

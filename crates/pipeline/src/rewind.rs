@@ -5,12 +5,17 @@ use std::{sync::Arc, sync::atomic::AtomicU64};
 
 use afterimage_cache::{Segment, load_segment, open_segment, segment_key};
 use afterimage_changelog::{
-    Container, Disk, Name, SECTOR, Sequence, Timestamp, container::Index, count, size,
+    Container, Digest, Disk, Name, Position, SECTOR, Sequence, Timestamp, container::Index, count,
+    size,
 };
 use afterimage_coalesce::{Extent, coalesce};
-use afterimage_recovery::{Point, StreamPosition, name::kept_prefix};
-use afterimage_storage::{Disk as DiskSeam, Store, StoreErrorKind, Under};
+use afterimage_recovery::{
+    Point, StreamPosition,
+    name::{kept_key, kept_prefix},
+};
+use afterimage_storage::{Disk as DiskSeam, Key, Store, StoreErrorKind};
 use afterimage_target::{Applied, Applier, Mode};
+use bytes::Bytes;
 use rayon::prelude::*;
 
 use crate::{
@@ -28,7 +33,7 @@ const RECORDS_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Keeper {
     cache: Arc<dyn Store>,
-    kept: Arc<dyn Store>,
+    target: Arc<dyn Store>,
     group: Name,
     stream: Name,
     /// The first of the segments that are kept without a gap.
@@ -40,7 +45,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(
         cache: Arc<dyn Store>,
-        target: &Arc<dyn Store>,
+        target: Arc<dyn Store>,
         group: Name,
         stream: Name,
         known: Option<&StreamPosition>,
@@ -53,7 +58,7 @@ impl Keeper {
         };
         Keeper {
             cache,
-            kept: kept_store(target, &group),
+            target,
             group,
             stream,
             first,
@@ -61,26 +66,31 @@ impl Keeper {
         }
     }
 
-    /// Keeps every segment up to this one; gives the first that was kept, of which upkeep may have let
-    /// go since.
+    /// Keeps every segment up to the one of a position; gives the first that was kept, of which upkeep
+    /// may have let go since.
+    ///
+    /// The newest one comes first: the position says which one it is, and each says which one is
+    /// before it. So none is kept that the points were not made of.
     ///
     /// # Errors
     ///
     /// Those of [`keep`](Keeper::keep).
-    pub(crate) fn keep_up_to(&mut self, number: u64) -> Result<u64, Error> {
-        while self.next <= number {
-            self.keep(self.next)?;
-            self.next += 1;
+    pub(crate) fn keep_up_to(&mut self, position: &Position) -> Result<u64, Error> {
+        let mut expected = position.digest;
+        for number in (self.next..=position.segment).rev() {
+            expected = self.keep(number, expected)?;
         }
+        self.next = self.next.max(position.segment + 1);
         Ok(self.first)
     }
 
-    /// Copies a segment as it is, durably, after checking every byte of it.
+    /// Copies a segment as it is, durably, after checking every byte of it; gives the digest of the
+    /// one before it.
     ///
     /// # Errors
     ///
-    /// A store failed, the segment is damaged, or another one is kept under its number.
-    fn keep(&self, number: u64) -> Result<(), Error> {
+    /// A store failed, the segment is damaged or another one, or another one is kept under its number.
+    fn keep(&self, number: u64, expected: Digest) -> Result<Digest, Error> {
         let key = segment_key(&self.group, &self.stream, number);
         let bytes = self.cache.read(&key)?;
         let broken = |error: &dyn std::fmt::Display| Error::corrupt(format!("{key}: {error}"));
@@ -89,6 +99,11 @@ impl Keeper {
         };
         let container = Container::open(count(bytes.len()), &bytes, slice);
         let container = container.map_err(|error| broken(&error))?;
+        if container.digest() != expected {
+            return Err(broken(
+                &"it is intact but is not the segment that the points were made of",
+            ));
+        }
         let index = container.index(slice).map_err(|error| broken(&error))?;
         let Index { frames, .. } = index;
         frames.par_iter().try_for_each(|frame| {
@@ -96,13 +111,17 @@ impl Keeper {
             let checked = frame.check(stored);
             checked.map(drop).map_err(|error| broken(&error))
         })?;
-        match self.kept.create(&key, std::slice::from_ref(&bytes)) {
+        self.store(number, &bytes)?;
+        Ok(container.header.predecessor)
+    }
+
+    fn store(&self, number: u64, bytes: &Bytes) -> Result<(), Error> {
+        let key = kept_key(&self.group, &self.stream, number);
+        match self.target.create(&key, std::slice::from_ref(bytes)) {
             Err(error) if error.kind == StoreErrorKind::AlreadyExists => {
                 // An earlier try, or an earlier worker, kept it.
-                if self.kept.read(&key)? == bytes {
-                    return Ok(self
-                        .kept
-                        .settle(&afterimage_cache::stream_prefix(&self.group, &self.stream))?);
+                if self.target.read(&key)? == *bytes {
+                    return Ok(self.target.settle(&kept_prefix(&self.group))?);
                 }
                 Err(Error::invalid(format!(
                     "another segment is kept at the target as {key}; this is not the cache that \
@@ -112,11 +131,6 @@ impl Keeper {
             created => Ok(created?),
         }
     }
-}
-
-/// The segments kept at a target, named as in a cache.
-pub(crate) fn kept_store(target: &Arc<dyn Store>, group: &Name) -> Arc<dyn Store> {
-    Arc::new(Under::new(Arc::clone(target), kept_prefix(group)))
 }
 
 /// Which write is gone back to.
@@ -166,7 +180,7 @@ impl Rewound {
             )));
         };
         let window = Window {
-            store: kept_store(target, &manifest.group),
+            target: Arc::clone(target),
             group: manifest.group.clone(),
             stream: stream.name.clone(),
         };
@@ -308,16 +322,20 @@ impl Rewound {
 /// The segments of a stream that a target keeps.
 #[derive(Debug)]
 struct Window {
-    store: Arc<dyn Store>,
+    target: Arc<dyn Store>,
     group: Name,
     stream: Name,
 }
 
 impl Window {
+    fn key(&self, number: u64) -> Key {
+        kept_key(&self.group, &self.stream, number)
+    }
+
     fn missing(&self, number: u64) -> Error {
-        let key = segment_key(&self.group, &self.stream, number);
+        let key = self.key(number);
         Error::corrupt(format!(
-            "{key}, which the target keeps, is missing or another one; points are not affected"
+            "{key}, a segment that the target keeps, is missing or another one; points are not affected"
         ))
     }
 
@@ -327,7 +345,8 @@ impl Window {
         let mut expected = stream.position.digest;
         let mut kept = Vec::new();
         for number in (stream.kept_from()..=stream.position.segment).rev() {
-            let found = open_segment(self.store.as_ref(), &self.group, &self.stream, number)?;
+            let (target, key) = (self.target.as_ref(), self.key(number));
+            let found = open_segment(target, &key, &self.group, &self.stream, number)?;
             let found = found.filter(|segment| segment.digest() == expected);
             let segment = found.ok_or_else(|| self.missing(number))?;
             expected = segment.header.predecessor;
@@ -339,7 +358,8 @@ impl Window {
 
     fn load(&self, container: &Container) -> Result<Segment, Error> {
         let number = container.header.number;
-        let segment = load_segment(&self.store, &self.group, &self.stream, number)?;
+        let key = self.key(number);
+        let segment = load_segment(&self.target, &key, &self.group, &self.stream, number)?;
         let same = segment.filter(|segment| segment.container.digest() == container.digest());
         same.ok_or_else(|| self.missing(number))
     }

@@ -15,7 +15,7 @@ use crate::{
     clock::{Clock, system_clock},
     error::Error,
     in_use::InUse,
-    maintain::{Maintenance, Tended, Tools, Upkeep, kept_by},
+    maintain::{Maintenance, Tended, Tools, Upkeep, hold_of_window, kept_by},
     points::Points,
     stop::Stop,
 };
@@ -50,7 +50,8 @@ pub fn decisions(
         ))
     })?;
     let holds = list_holds(target.as_ref(), group)?;
-    let holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
+    let mut holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
+    holds.extend(hold_of_window(target.as_ref(), manifest, None)?);
     let decided = plan_prune(manifest, &keep, &holds, system_clock()());
     Ok(manifest
         .points

@@ -5,10 +5,12 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use afterimage::{
-    ErrorKind, MarkerKind, Moment, Name, Pipeline, Points, RestoreAt, RestoreProgress, Stop,
+    ErrorKind, MarkerKind, Moment, Name, Pipeline, Points, RestoreAt, RestoreProgress, Stop, Tend,
     Timestamp, Upkeep,
     cache::{SegmentLimits, StreamWriter, WriterOptions},
     changelog::{Disk, ObjectId, SectorSize, Sequence},
+    decisions,
+    recovery::retention::Keep,
     storage::{Disk as _, FileDisk, Key, MemoryStore, Nonces, Store},
 };
 use afterimage_testkit::{PlainDisk, Random};
@@ -117,14 +119,27 @@ fn at(target: &Arc<dyn Store>, moment: Moment, to: &Path) -> Result<Vec<u8>, aft
         overwrite: true,
     };
     restore.run(&points, &RestoreProgress::default(), &Stop::default())?;
-    let disk = FileDisk::open(to, false).unwrap();
+    Ok(content(to))
+}
+
+fn content(path: &Path) -> Vec<u8> {
+    let disk = FileDisk::open(path, false).unwrap();
     let mut bytes = vec![0; usize::try_from(disk.size()).unwrap()];
     disk.read_at(0, &mut bytes).unwrap();
-    Ok(bytes)
+    bytes
 }
 
 /// Twelve minutes of writes, a segment a minute and a marker every other one.
 fn history(cache: &Arc<dyn Store>, target: &Arc<dyn Store>, rewind: Option<Duration>) -> Source {
+    history_with(cache, target, |_| rewind)
+}
+
+/// The same with another window each minute.
+fn history_with(
+    cache: &Arc<dyn Store>,
+    target: &Arc<dyn Store>,
+    rewind: impl Fn(u64) -> Option<Duration>,
+) -> Source {
     let mut source = Source::new(cache);
     for minute in 0..12 {
         for _ in 0..6 {
@@ -136,10 +151,73 @@ fn history(cache: &Arc<dyn Store>, target: &Arc<dyn Store>, rewind: Option<Durat
         }
         source.seal();
         if minute % 3 == 2 {
-            replicate(cache, target, rewind);
+            replicate(cache, target, rewind(minute));
         }
     }
     source
+}
+
+/// The records that can be gone back to.
+fn reached(source: &Source, target: &Arc<dyn Store>) -> Vec<u64> {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("disk");
+    let mut reached = Vec::new();
+    for (sequence, expected) in (0..).zip(&source.after) {
+        if let Ok(bytes) = at(target, Moment::Record(Sequence(sequence)), &to) {
+            assert_eq!(Some(&bytes), expected.as_ref(), "record {sequence}");
+            reached.push(sequence);
+        }
+    }
+    reached
+}
+
+/// Prunes where no worker runs; gives the points that are left.
+fn prune(target: &Arc<dyn Store>, rewind: Option<Duration>) -> Vec<u64> {
+    let keep: Keep = "1m:all".parse().unwrap();
+    let decided = decisions(target, &name("shop"), Some(&keep)).unwrap();
+    let upkeep = Upkeep {
+        keep: Some(keep),
+        rewind,
+        ..Upkeep::default()
+    };
+    let tend = Tend::new(Arc::clone(target), name("shop"), upkeep);
+    tend.run(&Stop::default()).unwrap();
+    let points = Points::load(target, &name("shop")).unwrap();
+    let left: Vec<u64> = points.list().iter().map(|point| point.id).collect();
+    let stay = decided.iter().filter(|(_, decision)| decision.keep);
+    let (stay, why): (Vec<u64>, Vec<String>) = stay
+        .map(|(point, decision)| (point.id, decision.reason.to_string()))
+        .unzip();
+    assert_eq!(left, stay, "what is said is what is done");
+    assert_eq!(why, ["in use by the window of single writes", "newest"]);
+    left
+}
+
+/// `prune` knows of no window, and let the point go that the writes were reached from which a worker
+/// kept.
+#[test]
+fn pruning_without_a_window_leaves_the_one_that_another_worker_keeps() {
+    let (cache, target) = (memory(), memory());
+    let source = history(&cache, &target, Some(Duration::from_hours(1)));
+    let before = reached(&source, &target);
+    assert!(before.len() > 40, "{before:?}");
+    assert_eq!(prune(&target, None), [1, 6]);
+    assert_eq!(reached(&source, &target), before);
+}
+
+/// The window was to reach further back than segments had been kept yet, so the point that was held
+/// was one that no write is reached from, and the one that they are reached from went.
+#[test]
+fn a_window_that_has_begun_lately_is_reached_from_its_first_segment() {
+    let (cache, target) = (memory(), memory());
+    let rewind = Some(Duration::from_hours(10));
+    let source = history_with(&cache, &target, |minute| rewind.filter(|_| minute > 5));
+    let mut before = reached(&source, &target);
+    assert_eq!(prune(&target, rewind).len(), 2);
+    // Two points before the window, which went.
+    assert_eq!(before.drain(..2).collect::<Vec<_>>(), [14, 29]);
+    assert!(before.len() > 20, "{before:?}");
+    assert_eq!(reached(&source, &target), before);
 }
 
 #[test]
@@ -246,7 +324,9 @@ fn a_kept_segment_that_is_damaged_or_missing_is_refused() {
                 target.create(&entry.key, &[damaged.into()]).unwrap();
             }
             for sequence in [60, 61, 62] {
+                let before = content(&to);
                 let got = at(&target, Moment::Record(Sequence(sequence)), &to);
+                assert!(got.is_ok() || content(&to) == before, "{}", entry.key);
                 // A frame that this write does not need may be damaged.
                 let kind = got.as_ref().map_err(afterimage::Error::kind);
                 let is_needed = spoiled != Some(bytes.len() / 2);

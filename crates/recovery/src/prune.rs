@@ -34,7 +34,7 @@ pub fn plan_prune(
             Some(retention::Hold {
                 point: hold.point?,
                 reason,
-                until: Some(hold.until),
+                until: Some(hold.until).filter(|until| until.0 < u64::MAX),
             })
         })
         .collect();

@@ -25,7 +25,6 @@ mod read_ahead;
 mod remote;
 mod remove;
 mod store;
-mod under;
 mod vectored;
 
 pub use disk::{Disk, Stamp};
@@ -47,4 +46,3 @@ pub use read_ahead::ReadAhead;
 pub use remote::{Address, InvalidAddress, Provider, RemoteStore, Requests};
 pub use remove::remove_file;
 pub use store::{Entry, Store, Tail, Upload};
-pub use under::Under;

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use afterimage_storage::{
     Disk, DiskErrorKind, DraftDisk, Effect, FileDisk, Key, LocalStore, MemoryDisk, MemoryStore,
-    Store, StoreErrorKind, Under,
+    Store, StoreErrorKind,
 };
 use afterimage_testkit::{World, disk_conformance, store_conformance};
 
@@ -21,18 +21,6 @@ fn the_local_store_keeps_the_contract() {
         stores.set(stores.get() + 1);
         let root = dir.path().join(format!("deep/root-{}", stores.get()));
         Arc::new(LocalStore::open(&root).unwrap())
-    });
-}
-
-#[test]
-fn a_part_of_a_store_keeps_the_contract() {
-    store_conformance(&|| {
-        let all: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        // Objects around it that it is not to see.
-        for outside in ["a/a", "a/part-2/a", "b"] {
-            all.create(&Key::new(outside).unwrap(), &[]).unwrap();
-        }
-        Arc::new(Under::new(all, Key::new("a/part").unwrap()))
     });
 }
 

@@ -4,7 +4,8 @@
 //!   [`CrashStates`], every state that a loss of power may leave of it;
 //! - [`store_conformance`] and [`disk_conformance`]: the contracts of the two seams as suites;
 //! - [`PlainDisk`], [`stamp`] and [`Workload`]: an oracle, sectors that name the write they come
-//!   from, and writes as guests make them, all from a seed.
+//!   from, and writes as guests make them, all from a seed;
+//! - [`Spoil`]: what can be done to the bytes of a stored object.
 
 mod conformance;
 mod crash;
@@ -14,6 +15,7 @@ mod random;
 pub mod servers;
 mod sim_disk;
 mod sim_files;
+mod spoil;
 mod stamp;
 mod workload;
 mod world;
@@ -24,6 +26,7 @@ pub use disk_conformance::disk_conformance;
 pub use oracle::PlainDisk;
 pub use random::Random;
 pub use sim_disk::SimDisk;
+pub use spoil::{Spoil, Tried};
 pub use stamp::{STAMP_LEN, Stamp, stamp};
 pub use workload::{Workload, Write};
 pub use world::{Fault, World};

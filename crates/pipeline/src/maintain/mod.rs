@@ -41,8 +41,8 @@ use afterimage_recovery::{
 };
 use afterimage_storage::{Effect, Key, Nonces, Store, StoreErrorKind};
 
-pub(crate) use self::beside::Upkeeping;
 pub use self::upkeep::{Tended, Upkeep};
+pub(crate) use self::{beside::Upkeeping, window::hold_of_window};
 use self::{
     compactor::{Compactor, Done, Job},
     lists::Lists,
@@ -256,10 +256,15 @@ impl Maintenance {
                 ..Change::default()
             }));
         }
-        if let Some(change) = self.prune(manifest, due)? {
-            return Ok(Some(change));
+        // A segment that is damaged keeps one of both from being done, and not the other one.
+        let trimmed = self.trim(manifest);
+        if let Ok(Some(_)) = trimmed {
+            return trimmed;
         }
-        self.trim(manifest)
+        match self.prune(manifest, due)? {
+            None => trimmed,
+            pruned => Ok(pruned),
+        }
     }
 
     /// The next lists to be looked at. One job at a time: until [`Maintenance::finish`] is told what
@@ -411,12 +416,17 @@ impl Maintenance {
         now: Timestamp,
     ) -> Result<BTreeSet<u64>, Error> {
         let id = ObjectId(self.tools.nonces.next());
-        let Tools { target, group, .. } = &self.tools;
+        let Tools {
+            target,
+            group,
+            upkeep,
+            ..
+        } = &self.tools;
         self.marks.push(pruning_key(group, manifest.epoch, id));
         mark_pruning(target.as_ref(), group, manifest.epoch, id)?;
         let holds = list_holds(target.as_ref(), group)?;
         let mut holds: Vec<_> = holds.into_iter().map(|(_, hold)| hold).collect();
-        holds.extend(self.hold_of_window(manifest));
+        holds.extend(hold_of_window(target.as_ref(), manifest, upkeep.rewind)?);
         Ok(dropped(&plan_prune(manifest, keep, &holds, now)))
     }
 }

@@ -80,14 +80,9 @@ impl Commits {
         let mut known = committer.head().manifest.streams.iter();
         let known = known.find(|known| known.name == parts.stream);
         let keeper = parts.rewind.then(|| {
+            let (cache, target) = (Arc::clone(&parts.cache), Arc::clone(&parts.target));
             let (group, stream) = (parts.group.clone(), parts.stream.clone());
-            Keeper::new(
-                Arc::clone(&parts.cache),
-                &parts.target,
-                group,
-                stream,
-                known,
-            )
+            Keeper::new(cache, target, group, stream, known)
         });
         Commits {
             keeper,
@@ -164,7 +159,7 @@ impl Commits {
         self.settle(&position)?;
         let kept_from = match &mut self.keeper {
             Some(keeper) => {
-                let first = keeper.keep_up_to(position.segment)?;
+                let first = keeper.keep_up_to(&position)?;
                 vec![(self.parts.stream.clone(), first)]
             }
             None => Vec::new(),

@@ -9,11 +9,11 @@
 //! | `fencing` | two workers, paused workers, gaps, outcomes in doubt |
 //! | `invariants` | random histories against plain arrays |
 //! | `upkeep` | pruning, compaction and collection, cut anywhere and beside readers |
-//! | `rewind` | the any-write window: every single write is gone back to, cut and failing anywhere |
+//! | `rewind` | the any-write window: every single write is gone back to, cut and failing anywhere, with threads too, and spoiled |
 //! | `threads` | the pipeline with its threads: steps that overlap, cut and failing anywhere |
 //! | `mutants` | the chain with one rule broken at a time, each caught by one of the sweeps |
 //!
-//! All but `threads` runs in a loop on one thread, so a run repeats exactly. `AFTERIMAGE_SWEEP=long` raises
+//! All but `threads` and `rewind::threads` runs in a loop on one thread, so a run repeats exactly. `AFTERIMAGE_SWEEP=long` raises
 //! the limits of what is sampled.
 
 #[cfg(test)]

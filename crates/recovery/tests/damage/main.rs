@@ -9,8 +9,8 @@
     reason = "a test stops where something is wrong"
 )]
 
+mod indexes;
 mod readers;
-mod spoil;
 mod world;
 
 use std::sync::Arc;
@@ -23,12 +23,10 @@ use afterimage_recovery::{
     name::{boundary_key, hold_key, layer_key, manifest_key},
 };
 use afterimage_storage::{Key, Nonces};
+use afterimage_testkit::{Spoil, Tried};
 use bytes::Bytes;
 
-use crate::{
-    spoil::{Spoil, Tried, frame_swaps, spoils},
-    world::{World, name},
-};
+use crate::world::{World, name};
 
 fn stream_of(key: &Key) -> Name {
     name(key.parts().nth(1).unwrap())
@@ -36,8 +34,8 @@ fn stream_of(key: &Key) -> Name {
 
 /// Everything that can be done to one container: also its frames swapped.
 fn container_spoils(bytes: &Bytes) -> Vec<Spoil> {
-    let mut all = spoils(bytes);
-    all.extend(frame_swaps(bytes));
+    let mut all = Spoil::all(bytes);
+    all.extend(Spoil::frame_swaps(bytes));
     all
 }
 
@@ -86,12 +84,12 @@ fn a_spoiled_layer_gives_no_byte_and_is_not_verified() {
 fn a_point_over_a_spoiled_layer_reads_right_or_not_at_all() {
     let world = World::new(7);
     let key = world.keys(".layer")[0];
-    let whole = readers::sectors(&world.store(&[]), &world.head);
+    let whole = readers::sectors(&world.store(&[]), &world.unindexed());
     assert!(whole.iter().all(Option::is_some));
     let mut tried = Tried::default();
     for spoil in container_spoils(&world.objects[key]) {
         let spoiled = spoil.apply(&world.objects[key]);
-        let sectors = readers::sectors(&world.store(&[(key, &spoiled)]), &world.head);
+        let sectors = readers::sectors(&world.store(&[(key, &spoiled)]), &world.unindexed());
         let refused = sectors.is_empty() || sectors.iter().any(Option::is_none);
         assert!(refused, "{spoil:?} of {key}");
         let right = sectors
@@ -112,14 +110,15 @@ fn a_replica_takes_no_byte_from_a_spoiled_layer() {
         world.layers()[1].epoch,
         world.layers()[1].id,
     );
-    let (whole, refused) = readers::replica(&world.store(&[]), &world.head);
+    let (whole, refused) = readers::replica(&world.store(&[]), &world.unindexed());
     assert!(!refused);
     // Three writes of each layer; those of the second lie behind those of the first.
     assert_eq!(whole.len(), 6);
     let mut tried = Tried::default();
     for spoil in container_spoils(&world.objects[key]) {
         let spoiled = spoil.apply(&world.objects[key]);
-        let (writes, refused) = readers::replica(&world.store(&[(key, &spoiled)]), &world.head);
+        let (writes, refused) =
+            readers::replica(&world.store(&[(key, &spoiled)]), &world.unindexed());
         assert!(refused, "{spoil:?} of {key}");
         assert!(
             writes.is_empty() || writes == whole[..3],
@@ -137,7 +136,7 @@ fn a_spoiled_manifest_is_no_head_and_breaks_the_chain() {
     assert_eq!(whole.refused, None);
     let mut tried = Tried::default();
     for key in world.keys("/manifest/") {
-        for spoil in spoils(&world.objects[key]) {
+        for spoil in Spoil::all(&world.objects[key]) {
             let spoiled = spoil.apply(&world.objects[key]);
             let reading = readers::chain(&world.store(&[(key, &spoiled)]));
             assert!(reading.refuses(key, &whole), "{spoil:?} of {key}");
@@ -145,7 +144,7 @@ fn a_spoiled_manifest_is_no_head_and_breaks_the_chain() {
         }
     }
     let head = *world.keys("/manifest/").last().unwrap();
-    for spoil in spoils(&world.objects[head]) {
+    for spoil in Spoil::all(&world.objects[head]) {
         let spoiled = spoil.apply(&world.objects[head]);
         let store = world.store(&[(head, &spoiled)]);
         let loaded = load_head(store.as_ref(), &name("shop"));
@@ -163,7 +162,7 @@ fn a_spoiled_page_of_points_gives_no_head() {
     assert_eq!((world.head.paged(), world.head.points.len()), (1, 2));
     let mut tried = Tried::default();
     let key = world.keys(".page")[0];
-    for spoil in spoils(&world.objects[key]) {
+    for spoil in Spoil::all(&world.objects[key]) {
         let spoiled = spoil.apply(&world.objects[key]);
         let store = world.store(&[(key, &spoiled)]);
         assert!(
@@ -185,7 +184,7 @@ fn a_spoiled_hold_is_not_passed_over() {
     assert_eq!((whole.refused.as_ref(), whole.given.len()), (None, 1));
     let mut tried = Tried::default();
     let key = world.keys(".hold")[0];
-    for spoil in spoils(&world.objects[key]) {
+    for spoil in Spoil::all(&world.objects[key]) {
         let spoiled = spoil.apply(&world.objects[key]);
         let reading = readers::holds(&world.store(&[(key, &spoiled)]));
         assert!(reading.refuses(key, &whole), "{spoil:?} of {key}");
@@ -240,7 +239,7 @@ fn a_boundary_with_bytes_is_none() {
     let key = boundary_key(&name("shop"), 0);
     let reading = readers::chain(&world.store(&[(&key, &Bytes::new())]));
     assert_eq!(reading.refused, None);
-    for spoil in spoils(&Bytes::new()) {
+    for spoil in Spoil::all(&Bytes::new()) {
         let spoiled = spoil.apply(&Bytes::new());
         let reading = readers::chain(&world.store(&[(&key, &spoiled)]));
         assert!(reading.refused.is_some(), "{spoil:?} of the boundary");
@@ -340,11 +339,30 @@ fn an_object_of_another_history_is_refused() {
             tried += 1;
         }
     }
-    // One segment and four manifests: no two layers, pages or holds have one name.
+    // One segment and four manifests: no two layers, indexes, pages or holds have one name.
     assert_eq!(tried, 5);
     let first = world.keys("/main/")[0];
     let store = world.store(&[(first, &other.objects[first])]);
     assert!(readers::stream(&store, &name("main")).refused.is_some());
+}
+
+/// Objects of the same names, lengths and ids, each intact, but of other writes: only what names them
+/// tells.
+#[test]
+fn an_object_of_the_same_name_and_id_is_refused() {
+    let (world, other) = (World::new(7), World::with_writes(7, 100));
+    let mut tried = 0;
+    for (key, bytes) in &world.objects {
+        let stranger = &other.objects[key];
+        assert_eq!(stranger.len(), bytes.len(), "{key}");
+        let is_first = key.as_str().ends_with("/00000000000000000000.seg");
+        if stranger != bytes && !is_first {
+            check_refused(&world, key, &[(key, stranger)]);
+            tried += 1;
+        }
+    }
+    // A segment, two layers, two objects of the index, the page, and the manifests behind the first.
+    assert_eq!(tried, 9);
 }
 
 /// Whatever reads `key` refuses it.
@@ -355,6 +373,12 @@ fn check_refused(world: &World, key: &Key, replaced: &[(&Key, &Bytes)]) {
         let verified = readers::verified(&store, world, key);
         assert!(verified.refused.is_some(), "{key} is verified");
         (readers::layer(&store, world, key), whole)
+    } else if key.as_str().ends_with(".index") {
+        let read = |store| readers::point(store, &world.head);
+        let replica = readers::replica(&store, &world.head);
+        assert_eq!(replica, (Vec::new(), true), "{key}");
+        assert!(world::merged(&store, &Nonces::seeded(9), &world.head).is_err());
+        (read(&store), read(&intact))
     } else if key.as_str().ends_with(".seg") {
         let stream = stream_of(key);
         (

@@ -48,6 +48,12 @@ impl Reading {
             && whole.given.starts_with(&self.given)
             && self.given.iter().all(|(object, _)| object != key.as_str())
     }
+
+    /// Whoever reads the refusal learns which object it was.
+    pub(crate) fn names(&self, key: &Key) -> bool {
+        let refused = self.refused.as_ref();
+        refused.is_some_and(|refused| refused.contains(key.as_str()))
+    }
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -154,6 +160,22 @@ pub(crate) fn sectors(store: &Arc<dyn Store>, manifest: &Manifest) -> Vec<Option
     sectors
 }
 
+/// The newest point up to the first sector that is refused.
+pub(crate) fn point(store: &Arc<dyn Store>, manifest: &Manifest) -> Reading {
+    Reading::of(|given| {
+        let point = PointReader::open(store, manifest, 2).map_err(text)?;
+        for disk in ["root", "data"] {
+            for at in 0..DISK_BYTES / SECTOR {
+                let mut sector = vec![0xee; size(SECTOR)];
+                let read = point.read_at(&name(disk), at * SECTOR, &mut sector);
+                read.map_err(text)?;
+                given.push((format!("sector {at} of {disk}"), Bytes::from(sector)));
+            }
+        }
+        Ok(())
+    })
+}
+
 /// The manifest chain: its head, then all of it.
 pub(crate) fn chain(store: &Arc<dyn Store>) -> Reading {
     Reading::of(|given| {
@@ -176,11 +198,14 @@ pub(crate) fn holds(store: &Arc<dyn Store>) -> Reading {
     })
 }
 
-/// A disk that remembers where payload was written.
+/// Payload that was written, and where.
+pub(crate) type Writes = Vec<(Range<u64>, Vec<u8>)>;
+
+/// A disk that remembers what payload was written where.
 #[derive(Debug)]
-pub(crate) struct Written {
+struct Written {
     disk: MemoryDisk,
-    pub(crate) writes: Mutex<Vec<Range<u64>>>,
+    writes: Mutex<Writes>,
 }
 
 impl Disk for Written {
@@ -194,7 +219,9 @@ impl Disk for Written {
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
         let end = offset + u64::try_from(data.len()).unwrap();
-        self.writes.lock().unwrap().push(offset..end);
+        let mut writes = self.writes.lock().unwrap();
+        writes.push((offset..end, data.to_vec()));
+        drop(writes);
         self.disk.write_at(offset, data)
     }
 
@@ -219,6 +246,10 @@ impl FrameSource for RootOf {
         self.0.entry(object, frame)
     }
 
+    fn place(&self, object: u32, entry: &FrameEntry) -> u32 {
+        self.0.place(object, entry)
+    }
+
     fn read(&self, object: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
         self.0.read(object, range)
     }
@@ -241,9 +272,9 @@ impl PointSource for RootOf {
     }
 }
 
-/// Brings a blank replica of disk `root` to the newest point; gives what was written where, and
-/// whether it was refused.
-pub(crate) fn replica(store: &Arc<dyn Store>, manifest: &Manifest) -> (Vec<Range<u64>>, bool) {
+/// Brings a blank replica of disk `root` to the newest point; gives what was written where, in
+/// order of place, and whether it was refused.
+pub(crate) fn replica(store: &Arc<dyn Store>, manifest: &Manifest) -> (Writes, bool) {
     let Ok(point) = PointReader::open(store, manifest, 2) else {
         return (Vec::new(), true);
     };
@@ -266,7 +297,7 @@ pub(crate) fn replica(store: &Arc<dyn Store>, manifest: &Manifest) -> (Vec<Range
         &AtomicBool::new(false),
     );
     let mut writes = disk.writes.lock().unwrap().clone();
-    writes.sort_by_key(|range| range.start);
+    writes.sort_by_key(|(range, _)| range.start);
     (writes, moved.is_err())
 }
 

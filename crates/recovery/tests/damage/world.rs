@@ -9,12 +9,13 @@ use afterimage_changelog::{
 use afterimage_coalesce::Extent;
 use afterimage_fetch::{FetchError, FrameSource};
 use afterimage_recovery::{
-    Change, Committer, Head, LayerJob, LayerRef, Manifest, PageRef, Point, Proposal,
+    Change, Committer, Head, IndexJob, IndexLimits, IndexRef, LayerJob, LayerRef, Manifest,
+    PageRef, Point, Proposal, RecoveryError,
     hold::{Hold, HoldKind},
     load_head,
     name::{hold_key, layer_key, manifest_key, page_key},
     page::Page,
-    write_layers,
+    write_index, write_layers,
 };
 use afterimage_storage::{Key, MemoryStore, Nonces, Store, StoreError};
 use bytes::Bytes;
@@ -33,15 +34,21 @@ pub(crate) fn name(text: &str) -> Name {
 }
 
 impl World {
-    /// Two segments and two points of stream `main`, the older of them in a page, a segment of
-    /// stream `log`, and a hold of a point; another seed gives another history of the same group.
+    /// Two segments and two points of stream `main`, the older of them in a page, an index over the
+    /// layers of both in two objects, a segment of stream `log`, and a hold of a point; another seed
+    /// gives another history of the same group.
     pub(crate) fn new(seed: u64) -> World {
+        World::with_writes(seed, 0)
+    }
+
+    /// The same with other writes: objects have the names and lengths that they would have.
+    pub(crate) fn with_writes(seed: u64, shift: u64) -> World {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let nonces = Arc::new(Nonces::seeded(seed));
-        write_stream(&store, &nonces, "main", &[10, 20]);
-        write_stream(&store, &nonces, "log", &[30]);
+        write_stream(&store, &nonces, "main", &[10 + shift, 20 + shift]);
+        write_stream(&store, &nonces, "log", &[30 + shift]);
         commit_points(&store, &nonces);
-        commit_page(store.as_ref(), &nonces);
+        commit_page(&store, &nonces);
         hold_point(store.as_ref(), &nonces);
         let listed = store.list(&Key::new("shop").unwrap(), None, 100).unwrap();
         let objects = listed
@@ -69,6 +76,14 @@ impl World {
             store.create(key, std::slice::from_ref(bytes)).unwrap();
         }
         Arc::new(store)
+    }
+
+    /// The newest manifest without its index: points are read from the layers themselves.
+    pub(crate) fn unindexed(&self) -> Manifest {
+        Manifest {
+            indexes: Vec::new(),
+            ..self.head.clone()
+        }
     }
 
     /// The keys that hold a part of a name.
@@ -199,10 +214,32 @@ fn commit_points(store: &Arc<dyn Store>, nonces: &Arc<Nonces>) {
     }
 }
 
-/// The next manifest, with the older point in a page: a committer makes pages of far more points.
-fn commit_page(store: &dyn Store, nonces: &Nonces) {
+/// An index over the layers of both points, four rows an object.
+pub(crate) fn merged(
+    store: &Arc<dyn Store>,
+    nonces: &Nonces,
+    manifest: &Manifest,
+) -> Result<IndexRef, RecoveryError> {
+    let job = IndexJob {
+        store,
+        nonces,
+        created: Timestamp(1_800_000_000_000_000),
+        limits: IndexLimits {
+            rows: 4,
+            ..IndexLimits::default()
+        },
+    };
+    let first = manifest.layers().next().unwrap().id;
+    write_index(&job, manifest, first, 2)
+}
+
+/// The next manifest, with an index and with the older point in a page: a committer makes pages of
+/// far more points, and upkeep makes indexes of far more layers.
+fn commit_page(store: &Arc<dyn Store>, nonces: &Nonces) {
     let group = name("shop");
-    let Head { manifest, digest } = load_head(store, &group).unwrap().unwrap();
+    let Head { manifest, digest } = load_head(store.as_ref(), &group).unwrap().unwrap();
+    let index = merged(store, nonces, &manifest).unwrap();
+    assert_eq!(index.objects.len(), 2);
     let page = Page {
         epoch: manifest.epoch,
         id: ObjectId(nonces.next()),
@@ -223,6 +260,7 @@ fn commit_page(store: &dyn Store, nonces: &Nonces) {
         nonce: ObjectId(nonces.next()),
         predecessor: digest,
         pages: vec![PageRef { object, points: 1 }],
+        indexes: vec![index],
         ..manifest
     };
     let key = manifest_key(&group, next.number);

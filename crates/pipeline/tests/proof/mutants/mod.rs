@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How many mutants there are.
-const MUTANTS: usize = 45;
+const MUTANTS: usize = 46;
 /// Those that were caught so far.
 static KILLED: AtomicUsize = AtomicUsize::new(0);
 /// Keeps a report in one piece.
@@ -54,6 +54,8 @@ enum Sweep {
     Leftovers(taken_over::Whose),
     /// The power cut anywhere while segments are kept, and every write gone back to.
     Rewind,
+    /// The same with threads.
+    RewindThreads,
 }
 
 static TWO_WORKERS: LazyLock<Found> = LazyLock::new(|| Sweep::TwoWorkers.run(Wraps::NONE));
@@ -84,6 +86,7 @@ impl Sweep {
             Sweep::Marks => taken_over::marks(wraps),
             Sweep::Leftovers(whose) => taken_over::leftovers(wraps, whose),
             Sweep::Rewind => rewind::sweeps::sweep_mutant(wraps),
+            Sweep::RewindThreads => rewind::threads::sweep_mutant(wraps),
         }
     }
 
@@ -103,6 +106,7 @@ impl Sweep {
             Sweep::Leftovers(taken_over::Whose::Former) => &LEFTOVERS[0],
             Sweep::Leftovers(taken_over::Whose::Own) => &LEFTOVERS[1],
             Sweep::Rewind => &rewind::sweeps::WITHOUT_MUTANT,
+            Sweep::RewindThreads => &rewind::threads::WITHOUT_MUTANT,
         }
     }
 }

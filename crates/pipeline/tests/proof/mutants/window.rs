@@ -46,6 +46,14 @@ fn segments_that_are_acknowledged_before_they_are_kept_are_noticed() {
 }
 
 #[test]
+fn segments_that_are_acknowledged_before_they_are_kept_are_noticed_with_threads() {
+    let name = "acknowledged before kept, with threads";
+    killed_at_target(name, Sweep::RewindThreads, |target, _| {
+        hooked(target, KeptLate::default())
+    });
+}
+
+#[test]
 fn segments_that_are_trimmed_too_far_are_noticed() {
     killed_at_target("trimmed too far", Sweep::Rewind, |target, _| {
         let trim = Rewritten::by(|manifest| {

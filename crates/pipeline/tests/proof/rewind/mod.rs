@@ -1,7 +1,9 @@
 //! The any-write window: wherever a replication that keeps segments is cut or fails, the disk after
 //! every single write of the window is right, and what lies outside is refused as that.
 
+mod damage;
 pub(crate) mod sweeps;
+pub(crate) mod threads;
 
 use std::{
     sync::{Arc, LazyLock},

@@ -5,6 +5,7 @@ use std::{
     sync::LazyLock,
 };
 
+use afterimage::Error;
 use afterimage_testkit::{Fault, World};
 
 use super::{HISTORY, finish, judge, no_leftovers};
@@ -17,7 +18,7 @@ const FAULTS: [Fault; 3] = [
     Fault::After(Other),
     Fault::Before(StorageFull),
 ];
-const PLAN: Plan = Plan {
+pub(super) const PLAN: Plan = Plan {
     states: 3,
     resumed: 1,
     again: 0,
@@ -27,7 +28,10 @@ const PLAN: Plan = Plan {
 
 /// The sweep without a mutant, done once however many tests ask.
 pub(crate) static WITHOUT_MUTANT: LazyLock<Found> =
-    LazyLock::new(|| on_one_thread(|| crashes(Wraps::NONE, PLAN.scaled())));
+    LazyLock::new(|| on_one_thread(|| crashes(finish, Wraps::NONE, PLAN.scaled(), usize::MAX)));
+
+/// Runs what is left of the history to its end.
+pub(super) type Finish = fn(&Rig, &mut Progress) -> Result<(), Error>;
 
 /// The same with a mutant, up to the first loss.
 pub(crate) fn sweep_mutant(wraps: Wraps) -> Found {
@@ -35,7 +39,7 @@ pub(crate) fn sweep_mutant(wraps: Wraps) -> Found {
         first_loss_only: true,
         ..PLAN
     };
-    on_one_thread(|| crashes(wraps, plan))
+    on_one_thread(|| crashes(finish, wraps, plan, usize::MAX))
 }
 
 #[test]
@@ -55,7 +59,7 @@ fn every_write_of_the_window_can_be_gone_back_to_after_any_fault() {
     assert!(found.places > 900, "{found} is no sweep");
 }
 
-fn run(found: &mut Found, wraps: Wraps) -> u64 {
+fn run(found: &mut Found, finish: Finish, wraps: Wraps) -> u64 {
     let world = World::new(SEED);
     let mut progress = Progress::default();
     let ran = finish(&Rig::new(&world, wraps, 1), &mut progress);
@@ -68,10 +72,11 @@ fn run(found: &mut Found, wraps: Wraps) -> u64 {
     world.operations()
 }
 
-fn crashes(wraps: Wraps, plan: Plan) -> Found {
+/// The power cut at so many places of a run.
+pub(super) fn crashes(finish: Finish, wraps: Wraps, plan: Plan, places: usize) -> Found {
     let mut found = Found::default();
-    let operations = run(&mut found, wraps);
-    for cut in spread(operations + 1) {
+    let operations = run(&mut found, finish, wraps);
+    for cut in spread(operations + 1).take(places) {
         if found.is_enough(&plan) {
             break;
         }
@@ -87,7 +92,13 @@ fn crashes(wraps: Wraps, plan: Plan) -> Found {
             let place = format!("{place}, state {number}");
             found.judge(judge(&state, &progress), &place);
             if number < plan.resumed && cut % 5 == 0 {
-                to_the_end(&mut found, &state, wraps, &progress, &place);
+                to_the_end(
+                    &mut found,
+                    finish,
+                    &Rig::new(&state, wraps, 2),
+                    &progress,
+                    &place,
+                );
             }
         }
     }
@@ -96,7 +107,7 @@ fn crashes(wraps: Wraps, plan: Plan) -> Found {
 
 fn faults() -> Found {
     let mut found = Found::default();
-    let operations = run(&mut found, Wraps::NONE);
+    let operations = run(&mut found, finish, Wraps::NONE);
     for number in spread(operations) {
         for fault in FAULTS {
             found.places += 1;
@@ -108,7 +119,8 @@ fn faults() -> Found {
             found.states += 1;
             found.judge(judge(&world.restart(), &progress), &place);
             if number % 5 == 0 {
-                to_the_end(&mut found, &world.restart(), Wraps::NONE, &progress, &place);
+                let rig = Rig::new(&world, Wraps::NONE, 2);
+                to_the_end(&mut found, finish, &rig, &progress, &place);
             }
         }
     }
@@ -117,11 +129,11 @@ fn faults() -> Found {
 
 /// Goes on without a crash: the history comes to its end with every point, and nothing is left that
 /// nobody needs.
-fn to_the_end(found: &mut Found, state: &World, wraps: Wraps, progress: &Progress, place: &str) {
+fn to_the_end(found: &mut Found, finish: Finish, rig: &Rig, progress: &Progress, place: &str) {
     found.resumed += 1;
-    let world = state.restart();
+    let world = rig.world.restart();
     let mut progress = progress.clone();
-    let ran = finish(&Rig::new(&world, wraps, 2), &mut progress);
+    let ran = finish(&Rig::new(&world, rig.wraps, rig.process), &mut progress);
     let complete = ran.map_err(|error| format!("does not go on: {error}"));
     let complete = complete.and_then(|()| judge(&world, &progress));
     let complete = complete.and_then(|seen| match seen.points {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use afterimage::{
-    Error, ErrorKind, Event, Outcome, Pipeline, Points, Timestamp,
+    Error, ErrorKind, Event, Outcome, Pipeline, PipelineBuilder, Points, Timestamp,
     cache::{segment_number, stream_prefix},
     changelog::SectorSize,
     recovery::name::layer_key,
@@ -79,18 +79,20 @@ fn sealed(scenario: &Scenario) -> Progress {
     }
 }
 
-fn pipeline(rig: &Rig, stores: &Stores) -> Pipeline {
+pub(crate) fn builder(rig: &Rig, stores: &Stores) -> PipelineBuilder {
     let (cache, target) = (Arc::clone(&stores.cache), Arc::clone(&stores.target));
     Pipeline::builder(Scenario::group(), cache, target)
         .sources(Arc::new(|| Timestamp(2)), rig.nonces())
         .threads(1)
         .poll(Duration::from_millis(1))
-        .build()
-        .unwrap()
+}
+
+fn pipeline(rig: &Rig, stores: &Stores) -> Pipeline {
+    builder(rig, stores).build().unwrap()
 }
 
 /// Notes what is told: the points come one after the other.
-fn note(event: &Event, progress: &mut Progress) {
+pub(crate) fn note(event: &Event, progress: &mut Progress) {
     if let Event::Point { report, .. } = event {
         let id = usize::try_from(report.id).unwrap();
         assert!(
