@@ -220,14 +220,14 @@ mod tests {
     fn rates_are_of_the_window_and_ratios_of_everything() {
         let origin = crate::clock::instant();
         let before = sample(origin, 2, [0; 6]);
-        let now = sample(origin, 4, [0, 100, 3800, 2000, 10, 0]);
+        let now = sample(origin, 4, [0, 100, 7600, 2000, 10, 0]);
         let seen = Snapshot::between(&before, &now, [0, 1, 2, 3, 4, 5], Timestamp(81_000_000));
         assert!((seen.read_bytes_per_second - 1000.0).abs() < 1e-9);
         assert_eq!(seen.churn_bytes_per_second, Some(30.0));
         assert_eq!(seen.coalescing_ratio, Some(2.0));
         assert_eq!(seen.compression_ratio, Some(3.0));
         assert_eq!(seen.rpo, Some(Duration::from_secs(1)));
-        // Four threads seal, so two seconds of theirs in two seconds are a quarter; two move.
+        // Four threads seal, so two seconds of theirs in two seconds are a quarter; four move.
         let busy: Vec<f64> = seen.stages.iter().map(|stage| stage.busy).collect();
         assert_eq!(busy, [0.0, 0.05, 0.95, 0.25, 0.005, 0.0]);
         assert_eq!(seen.bottleneck, Some(Stage::Move));
