@@ -52,6 +52,12 @@ impl Segment {
         }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
     /// Fetches stored bytes of the segment.
     ///
     /// # Errors
@@ -85,6 +91,12 @@ impl StreamReader {
     #[must_use]
     pub const fn stream(&self) -> &Name {
         &self.stream
+    }
+
+    /// Whether somebody bills each request.
+    #[must_use]
+    pub fn is_billed(&self) -> bool {
+        self.store.requests().is_some()
     }
 
     /// The next segment with records not yet covered; `None` where there is none yet.

@@ -3,16 +3,18 @@
 //!
 //! Ingest takes frames of segments this way, restores and replicas take frames of layers.
 
+mod ahead;
 mod error;
 mod run;
 
+pub use ahead::Ahead;
 pub use error::{FetchError, FetchErrorKind};
 pub use run::{FrameRef, Run, batches, runs};
 
 use std::{fmt::Debug, ops::Range};
 
 use afterimage_changelog::{EncodedFrame, FrameEntry};
-use afterimage_storage::StoreError;
+use afterimage_storage::{ReadAhead, StoreError};
 use bytes::Bytes;
 
 /// Objects whose frames can be fetched. The numbering of the objects is the source's own, and the
@@ -40,6 +42,11 @@ pub trait FrameSource: Debug + Sync {
     ///
     /// The store failed.
     fn read(&self, place: u32, range: Range<u64>) -> Result<Bytes, StoreError>;
+
+    /// Begins to fetch stored bytes of places that will be read soon; `None` where that gains nothing.
+    fn read_ahead(&self, _wanted: &[(u32, Range<u64>)]) -> Option<Box<dyn ReadAhead>> {
+        None
+    }
 
     /// Fetches a frame and checks it.
     ///

@@ -85,6 +85,13 @@ impl Run {
         raw.sum()
     }
 
+    /// Where it lies: a place, and the bytes from its first frame to its last.
+    #[must_use]
+    pub fn range(&self) -> Option<(u32, std::ops::Range<u64>)> {
+        let (first, last) = (self.frames.first()?, self.frames.last()?);
+        Some((first.place, first.entry.offset..last.entry.end()))
+    }
+
     /// Stored bytes of the frames.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
@@ -101,16 +108,15 @@ impl Run {
     ///
     /// The store failed, or a frame's bytes are not its own.
     pub fn fetch(&self, source: &dyn FrameSource) -> Result<Vec<EncodedFrame>, FetchError> {
-        let (Some(first), Some(last)) = (self.frames.first(), self.frames.last()) else {
+        let (Some((place, range)), Some(first)) = (self.range(), self.frames.first()) else {
             return Ok(Vec::new());
         };
-        let start = first.entry.offset;
-        let bytes = source
-            .read(first.place, start..last.entry.end())
-            .map_err(FetchError::store)?;
-        if count(bytes.len()) != last.entry.end() - start {
+        let (start, bytes) = (range.start, range.end - range.start);
+        let fetched = source.read(place, range).map_err(FetchError::store)?;
+        if count(fetched.len()) != bytes {
             return Err(short(source, first));
         }
+        let bytes = fetched;
         self.frames
             .par_iter()
             .map(|frame| check(source, frame, &bytes, start))

@@ -5,7 +5,7 @@ use std::ops::Range;
 use afterimage_changelog::{FrameEntry, Name};
 use afterimage_fetch::{FetchError, FrameSource};
 use afterimage_recovery::PointReader;
-use afterimage_storage::StoreError;
+use afterimage_storage::{ReadAhead, StoreError};
 use afterimage_target::{
     Stand, TargetError,
     replica::{Extents, PointSource},
@@ -34,6 +34,10 @@ impl FrameSource for DiskOfPoint<'_> {
 
     fn read(&self, place: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
         self.point.read(place, range)
+    }
+
+    fn read_ahead(&self, wanted: &[(u32, Range<u64>)]) -> Option<Box<dyn ReadAhead>> {
+        self.point.read_ahead(wanted)
     }
 }
 

@@ -8,7 +8,7 @@ use afterimage_changelog::{
 };
 use afterimage_coalesce::Extent;
 use afterimage_fetch::{FetchError, FrameSource};
-use afterimage_storage::StoreError;
+use afterimage_storage::{ReadAhead, StoreError};
 use bytes::Bytes;
 
 use crate::{error::Error, stages::Counts};
@@ -198,6 +198,15 @@ impl FrameSource for Sources {
 
     fn read(&self, object: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
         self.segment(object).read(range)
+    }
+
+    fn read_ahead(&self, wanted: &[(u32, Range<u64>)]) -> Option<Box<dyn ReadAhead>> {
+        let (first, _) = wanted.first()?;
+        let wanted = wanted
+            .iter()
+            .map(|(object, range)| (self.segment(*object).key.clone(), range.clone()));
+        let store = self.segment(*first).store();
+        store.read_ahead(&wanted.collect::<Vec<_>>())
     }
 }
 

@@ -2,16 +2,20 @@
 
 use std::{path::Path, sync::Arc};
 
-use afterimage_storage::{LocalStore, MemoryStore, Store};
+use afterimage_storage::{Address, LocalStore, MemoryStore, RemoteStore, Store};
 
 use crate::error::Error;
 
 /// Opens the store that a URL names, making its folder where there is none: a path, `file://PATH`,
-/// or `memory://` (one that is gone with the process).
+/// `memory://` (one that is gone with the process), or a place in an object store as
+/// [`Address`] reads it: `s3://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, `gs://BUCKET/PREFIX`.
+///
+/// An object store is asked for an object that cannot be there, to learn that it answers, has the
+/// bucket and takes the credentials.
 ///
 /// # Errors
 ///
-/// Another scheme, or a folder that cannot be made.
+/// Another scheme, a folder that cannot be made, or an object store that cannot be used.
 ///
 /// ```
 /// let store = afterimage::open_store("memory://")?;
@@ -21,6 +25,11 @@ pub fn open_store(url: &str) -> Result<Arc<dyn Store>, Error> {
     match parse(url)? {
         Location::Memory => Ok(Arc::new(MemoryStore::new())),
         Location::Folder(path) => Ok(Arc::new(LocalStore::open(path)?)),
+        Location::Remote(address) => {
+            let store = RemoteStore::connect(*address)?;
+            store.check()?;
+            Ok(Arc::new(store))
+        }
     }
 }
 
@@ -41,9 +50,14 @@ pub fn open_existing_store(url: &str) -> Result<Arc<dyn Store>, Error> {
 enum Location<'a> {
     Memory,
     Folder(&'a Path),
+    Remote(Box<Address>),
 }
 
 fn parse(url: &str) -> Result<Location<'_>, Error> {
+    if let Some(address) = Address::parse(url) {
+        let address = address.map_err(|error| Error::invalid(error.to_string()))?;
+        return Ok(Location::Remote(Box::new(address)));
+    }
     let path = match url.split_once("://") {
         Some(("memory", "")) => return Ok(Location::Memory),
         Some(("file", path)) if path.starts_with('/') => path,
@@ -52,7 +66,10 @@ fn parse(url: &str) -> Result<Location<'_>, Error> {
             return Err(Error::invalid(what));
         }
         Some((scheme, _)) => {
-            let what = format!("{url}: {scheme}:// is not supported; use a path or file://PATH");
+            let what = format!(
+                "{url}: {scheme}:// is not supported; use a path, file://PATH, s3://BUCKET/PREFIX, \
+                 az://CONTAINER/PREFIX or gs://BUCKET/PREFIX"
+            );
             return Err(Error::invalid(what));
         }
         None if url.is_empty() => return Err(Error::invalid("the URL is empty")),

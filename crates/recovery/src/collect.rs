@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use afterimage_changelog::{Epoch, Name, Timestamp};
+use afterimage_changelog::{Epoch, Name, Timestamp, count};
 use afterimage_storage::{Key, Store, StoreError, StoreErrorKind};
 
 use crate::{
@@ -46,6 +46,9 @@ pub struct Collector {
     /// Manifests before the head, the oldest first; some may be gone.
     manifests: BTreeSet<u64>,
 }
+
+/// Objects that are deleted with one call, and forgotten together.
+const DELETED_TOGETHER: usize = 256;
 
 impl Collector {
     /// Looks for what earlier workers left: lists manifests and all that only manifests name, once.
@@ -198,20 +201,29 @@ impl Collector {
             }
         }
         let mut collected = Collected::default();
-        for key in self.garbage.clone() {
-            if needed.contains(&key) {
-                collected.held += 1;
-            } else {
-                self.delete(&key)?;
-                self.garbage.remove(&key);
-                collected.objects += 1;
+        let (kept, gone): (Vec<Key>, Vec<Key>) = self
+            .garbage
+            .iter()
+            .cloned()
+            .partition(|key| needed.contains(key));
+        collected.held += count(kept.len());
+        for keys in gone.chunks(DELETED_TOGETHER) {
+            self.delete_all(keys)?;
+            collected.objects += count(keys.len());
+            for key in keys {
+                self.garbage.remove(key);
             }
         }
-        for number in self.manifests.clone() {
-            if number <= boundary && !held.contains(&number) {
-                self.delete(&manifest_key(&self.group, number))?;
-                self.manifests.remove(&number);
-                collected.manifests += 1;
+        let is_gone = |number: &u64| *number <= boundary && !held.contains(number);
+        let gone: Vec<u64> = self.manifests.iter().copied().filter(is_gone).collect();
+        for numbers in gone.chunks(DELETED_TOGETHER) {
+            let keys = numbers
+                .iter()
+                .map(|&number| manifest_key(&self.group, number));
+            self.delete_all(&keys.collect::<Vec<_>>())?;
+            collected.manifests += count(numbers.len());
+            for number in numbers {
+                self.manifests.remove(number);
             }
         }
         Ok(collected)
@@ -239,7 +251,11 @@ impl Collector {
     }
 
     fn delete(&self, key: &Key) -> Result<(), RecoveryError> {
-        let deleted: Result<(), StoreError> = self.store.delete(key);
+        self.delete_all(std::slice::from_ref(key))
+    }
+
+    fn delete_all(&self, keys: &[Key]) -> Result<(), RecoveryError> {
+        let deleted: Result<(), StoreError> = self.store.delete_all(keys);
         deleted.map_err(RecoveryError::store)
     }
 }

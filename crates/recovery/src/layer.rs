@@ -14,7 +14,7 @@ use afterimage_changelog::{
 };
 use afterimage_coalesce::Extent;
 use afterimage_fetch::FetchError;
-use afterimage_storage::{Key, Store, StoreError};
+use afterimage_storage::{Key, ReadAhead, Store, StoreError};
 use bytes::Bytes;
 
 use crate::{
@@ -135,6 +135,19 @@ impl Layer {
     /// The store failed.
     pub fn read(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
         self.store.read_range(&self.key, range)
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// Begins to fetch stored bytes of the object itself.
+    pub(crate) fn read_ahead(
+        &self,
+        ranges: impl Iterator<Item = Range<u64>>,
+    ) -> Option<Box<dyn ReadAhead>> {
+        let wanted: Vec<_> = ranges.map(|range| (self.key.clone(), range)).collect();
+        self.store.read_ahead(&wanted)
     }
 
     /// The index entry of a frame.

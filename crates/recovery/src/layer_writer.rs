@@ -6,7 +6,7 @@ use afterimage_changelog::{
     limits::ROWS_MAX, size,
 };
 use afterimage_coalesce::{Density, Extent, FrameFate};
-use afterimage_fetch::{FrameRef, FrameSource, Run, batches, runs};
+use afterimage_fetch::{Ahead, FrameRef, FrameSource, Run, batches, runs};
 use afterimage_storage::{Nonces, Store};
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -217,7 +217,9 @@ pub fn draft_layers(
         .map(|extent| u64::from(extent.sectors) * SECTOR)
         .sum();
     let sparse = Sparse::new(live, &fates);
-    match writer.write(&runs(needed), source, &fates, &sparse) {
+    let runs = runs(needed);
+    let source = Ahead::of(source, &runs);
+    match writer.write(&runs, &source, &fates, &sparse) {
         Ok(last) => Ok(DraftLayers {
             written: writer.written,
             last,

@@ -9,7 +9,7 @@ use std::{
 use afterimage_changelog::{Disk, FrameEntry, Name, ObjectId, SECTOR, size};
 use afterimage_coalesce::{Extent, Merge, Sweep};
 use afterimage_fetch::{FetchError, FrameRef, FrameSource};
-use afterimage_storage::{Key, Store, StoreError};
+use afterimage_storage::{Key, ReadAhead, Store, StoreError};
 use bytes::Bytes;
 use rayon::prelude::*;
 
@@ -363,5 +363,16 @@ impl FrameSource for PointReader {
         let key = key.expect("frames lie in layers of this point").clone();
         drop(opened);
         self.store.read_range(&key, range)
+    }
+
+    fn read_ahead(&self, wanted: &[(u32, Range<u64>)]) -> Option<Box<dyn ReadAhead>> {
+        let opened = self.opened();
+        let key = |place: &u32| opened.places.get(size(u64::from(*place))).cloned();
+        let wanted = wanted
+            .iter()
+            .map(|(place, range)| Some((key(place)?, range.clone())));
+        let wanted: Option<Vec<_>> = wanted.collect();
+        drop(opened);
+        self.store.read_ahead(&wanted?)
     }
 }

@@ -7,8 +7,8 @@ use afterimage_changelog::{
     container::{Index, check_row_fits},
     count, size,
 };
-use afterimage_fetch::{FetchError, FrameRef, FrameSource, runs};
-use afterimage_storage::{Store, StoreError};
+use afterimage_fetch::{Ahead, FetchError, FrameRef, FrameSource, runs};
+use afterimage_storage::{ReadAhead, Store, StoreError};
 use bytes::Bytes;
 use rayon::prelude::*;
 
@@ -100,6 +100,11 @@ impl FrameSource for OneLayer {
     fn read(&self, _object: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
         self.layer.read(range)
     }
+
+    fn read_ahead(&self, wanted: &[(u32, Range<u64>)]) -> Option<Box<dyn ReadAhead>> {
+        let ranges = wanted.iter().map(|(_, range)| range.clone());
+        self.layer.read_ahead(ranges)
+    }
 }
 
 /// Reads a layer's whole index and the sampled frames, and checks all of it.
@@ -144,10 +149,12 @@ pub fn verify_layer(
         layer: open,
         frames,
     };
-    for run in runs(chosen) {
+    let runs = runs(chosen);
+    let ahead = Ahead::of(&source, &runs);
+    for run in &runs {
         verified.frames_read += count(run.frames.len());
         verified.stored_bytes += run.stored_bytes();
-        let raw = run.fetch(&source)?.into_par_iter().map(|frame| {
+        let raw = run.fetch(&ahead)?.into_par_iter().map(|frame| {
             let payload = frame
                 .decode()
                 .map_err(|error| RecoveryError::corrupt(&source.layer.key, error))?;

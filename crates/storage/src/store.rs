@@ -4,7 +4,7 @@ use std::{fmt::Debug, ops::Range};
 
 use bytes::Bytes;
 
-use crate::{error::StoreError, key::Key, read_ahead::ReadAhead};
+use crate::{error::StoreError, key::Key, read_ahead::ReadAhead, remote::Requests};
 
 /// A place that keeps immutable objects.
 ///
@@ -108,6 +108,11 @@ pub trait Store: Debug + Send + Sync {
     /// Begins to fetch ranges that will be read soon, each once and about in this order; `None` where
     /// reading early gains nothing. It changes nothing that is read.
     fn read_ahead(&self, _wanted: &[(Key, Range<u64>)]) -> Option<Box<dyn ReadAhead>> {
+        None
+    }
+
+    /// What was asked of a server so far; `None` where nobody bills it.
+    fn requests(&self) -> Option<Requests> {
         None
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use afterimage_changelog::{SECTOR, count, size};
 use afterimage_coalesce::Extent;
-use afterimage_fetch::{FetchError, FrameRef, FrameSource, Run, runs};
+use afterimage_fetch::{Ahead, FetchError, FrameRef, FrameSource, Run, runs};
 use afterimage_storage::Disk;
 use bytes::Bytes;
 use rayon::prelude::*;
@@ -167,7 +167,10 @@ impl Applier<'_> {
         }
         let runs = runs(needed);
         let fetched_bytes = runs.iter().map(Run::stored_bytes).sum();
-        let pieces = runs.par_iter().map(|run| self.fetch_run(run, &data));
+        let source = Ahead::of(self.source, &runs);
+        let pieces = runs
+            .par_iter()
+            .map(|run| self.fetch_run(run, &source, &data));
         let pieces: Result<Vec<Vec<Piece>>, TargetError> = pieces.collect();
         let mut pieces: Vec<Piece> = pieces?.into_iter().flatten().collect();
         pieces.sort_unstable_by_key(|piece| piece.offset);
@@ -178,9 +181,14 @@ impl Applier<'_> {
         })
     }
 
-    fn fetch_run(&self, run: &Run, data: &[Extent]) -> Result<Vec<Piece>, TargetError> {
+    fn fetch_run(
+        &self,
+        run: &Run,
+        source: &Ahead<'_>,
+        data: &[Extent],
+    ) -> Result<Vec<Piece>, TargetError> {
         self.check_running()?;
-        let frames = run.fetch(self.source)?;
+        let frames = run.fetch(source)?;
         let mut pieces = Vec::new();
         for (at, frame) in run.frames.iter().zip(frames) {
             let place = (at.object, at.frame);

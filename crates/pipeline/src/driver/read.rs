@@ -15,6 +15,16 @@ use crate::{
 /// Idle polls after which the cache is listed again to look for a gap.
 const POLLS_PER_LISTING: u32 = 64;
 
+/// Whether the cache is to be listed after so many idle polls. Where listings are billed, only when the
+/// worker begins and when the source has been silent for long: as long as segments come, none is missing.
+const fn is_listing_due(idle: u32, is_first: bool, is_billed: bool) -> bool {
+    if is_billed && !is_first {
+        idle >= POLLS_PER_LISTING && idle.is_power_of_two()
+    } else {
+        idle.is_multiple_of(POLLS_PER_LISTING)
+    }
+}
+
 /// Reads one stream.
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
@@ -32,6 +42,8 @@ impl Reading<'_> {
     /// Ends when caught up, or with `poll` when stopped, or when nobody listens.
     pub(super) fn run(mut self, output: &Sender<Flow<Box<Segment>>>, tell: &Sender<Told>) {
         let mut idle: u32 = 0;
+        let is_billed = self.reader.is_billed();
+        let mut is_first = true;
         let is_stopped = |poll: &Option<(&Stop, Duration)>| {
             let stopped = poll.is_some_and(|(stop, _)| stop.is_stopped());
             stopped || self.failed.is_stopped()
@@ -39,8 +51,9 @@ impl Reading<'_> {
         while !is_stopped(&self.poll) {
             let looked = self.figures.busy(Stage::Read, 0, || {
                 let next = self.reader.next_segment()?;
-                if next.is_none() && idle.is_multiple_of(POLLS_PER_LISTING) {
+                if next.is_none() && is_listing_due(idle, is_first, is_billed) {
                     self.reader.check_no_gap()?;
+                    is_first = false;
                 }
                 Ok::<_, afterimage_cache::CacheError>(next)
             });
@@ -76,5 +89,23 @@ impl Reading<'_> {
             }
             self.figures.waiting(Stage::Cut, output.len());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn billed_listings_are_rare() {
+        let due = |is_first, is_billed| -> Vec<u32> {
+            let polls = 0..300;
+            polls
+                .filter(|&idle| is_listing_due(idle, is_first, is_billed))
+                .collect()
+        };
+        assert_eq!(due(false, false), [0, 64, 128, 192, 256]);
+        assert_eq!(due(true, true), [0, 64, 128, 192, 256]);
+        assert_eq!(due(false, true), [64, 128, 256]);
     }
 }

@@ -38,9 +38,7 @@ impl Acknowledger {
     ///
     /// The cache failed; what is left is deleted by the next open.
     pub(crate) fn acknowledge(&mut self, position: &Position) -> Result<(), Error> {
-        for number in self.covered(position) {
-            self.delete(number)?;
-        }
+        self.delete_all(self.covered(position))?;
         self.deleted(position);
         Ok(())
     }
@@ -61,6 +59,23 @@ impl Acknowledger {
         Ok(cache.delete(&segment_key(group, stream, number))?)
     }
 
+    /// Deletes several of them.
+    pub(crate) fn delete_all(&self, segments: Range<u64>) -> Result<(), Error> {
+        let IngestParts {
+            cache,
+            group,
+            stream,
+            ..
+        } = &self.parts;
+        let keys = segments.map(|number| segment_key(group, stream, number));
+        Ok(cache.delete_all(&keys.collect::<Vec<_>>())?)
+    }
+
+    /// Whether somebody bills each request to the cache.
+    pub(crate) fn is_billed(&self) -> bool {
+        self.parts.cache.requests().is_some()
+    }
+
     /// All of those before a position are gone.
     pub(crate) const fn deleted(&mut self, position: &Position) {
         self.oldest = position.segment;
@@ -74,20 +89,22 @@ impl Acknowledger {
             ..
         } = &self.parts;
         let prefix = stream_prefix(group, stream);
+        const PAGE: usize = 256;
         let mut after = None;
         loop {
-            let listed = cache.list(&prefix, after.as_ref(), 1)?;
-            let Some(entry) = listed.into_iter().next() else {
+            let listed = cache.list(&prefix, after.as_ref(), PAGE)?;
+            let is_covered = |number: &u64| *number < position.segment;
+            let numbers = listed.iter().filter_map(|entry| segment_number(&entry.key));
+            let covered: Vec<u64> = numbers.clone().take_while(is_covered).collect();
+            let is_past = numbers.count() > covered.len();
+            let keys = covered
+                .iter()
+                .map(|&number| segment_key(group, stream, number));
+            cache.delete_all(&keys.collect::<Vec<_>>())?;
+            if is_past || listed.len() < PAGE {
                 break;
-            };
-            match segment_number(&entry.key) {
-                Some(number) if number < position.segment => {
-                    self.delete(number)?;
-                }
-                Some(_) => break,
-                None => {}
             }
-            after = Some(entry.key);
+            after = listed.into_iter().next_back().map(|entry| entry.key);
         }
         self.oldest = position.segment;
         Ok(())

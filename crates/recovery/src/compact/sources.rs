@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use afterimage_changelog::{Disk, FrameEntry, Name, Sequence, limits::DISKS_MAX, size};
 use afterimage_fetch::{FetchError, FrameSource};
-use afterimage_storage::{Store, StoreError};
+use afterimage_storage::{ReadAhead, Store, StoreError};
 use bytes::Bytes;
 use rayon::prelude::*;
 
@@ -109,5 +109,14 @@ impl FrameSource for Sources {
 
     fn read(&self, object: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
         self.layer(object).read(range)
+    }
+
+    fn read_ahead(&self, wanted: &[(u32, Range<u64>)]) -> Option<Box<dyn ReadAhead>> {
+        let (first, _) = wanted.first()?;
+        let wanted = wanted
+            .iter()
+            .map(|(object, range)| (self.layer(*object).key.clone(), range.clone()));
+        let store = self.layer(*first).store();
+        store.read_ahead(&wanted.collect::<Vec<_>>())
     }
 }

@@ -4,7 +4,7 @@ use afterimage_changelog::{
     EncodedFrame, Row, RowKind, SECTOR, count, length, row::ROW_BYTES, size,
 };
 use afterimage_coalesce::Extent;
-use afterimage_fetch::{FrameRef, FrameSource, runs};
+use afterimage_fetch::{Ahead, FrameRef, FrameSource, runs};
 use rayon::prelude::*;
 
 use super::{
@@ -61,9 +61,10 @@ impl View<'_> {
     /// Fetches and checks frames, and takes the live bytes out of those that do not pass.
     pub(super) fn take(&self, batch: &[Needed]) -> Result<Vec<Taken>, RecoveryError> {
         let runs = runs(batch.iter().map(|frame| frame.at));
+        let source = Ahead::of(self.source, &runs);
         let fetched = runs
             .par_iter()
-            .map(|run| run.fetch(self.source))
+            .map(|run| run.fetch(&source))
             .collect::<Result<Vec<_>, _>>()?;
         let frames: Vec<(FrameRef, EncodedFrame)> = runs
             .iter()

@@ -72,7 +72,8 @@ fn client(
                 .with_retry(retry)
                 .with_http_connector(counting);
             for (key, value) in settings {
-                builder = builder.with_config(AmazonS3ConfigKey::from_str(&key.to_lowercase())?, *value);
+                builder =
+                    builder.with_config(AmazonS3ConfigKey::from_str(&key.to_lowercase())?, *value);
             }
             for (key, value) in options(address) {
                 builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
@@ -91,7 +92,8 @@ fn client(
                 .with_retry(retry)
                 .with_http_connector(counting);
             for (key, value) in settings {
-                builder = builder.with_config(AzureConfigKey::from_str(&key.to_lowercase())?, *value);
+                builder =
+                    builder.with_config(AzureConfigKey::from_str(&key.to_lowercase())?, *value);
             }
             for (key, value) in options(address) {
                 builder = builder.with_config(AzureConfigKey::Client(key), value);
@@ -110,7 +112,8 @@ fn client(
                 .with_retry(retry)
                 .with_http_connector(counting);
             for (key, value) in settings {
-                builder = builder.with_config(GoogleConfigKey::from_str(&key.to_lowercase())?, *value);
+                builder =
+                    builder.with_config(GoogleConfigKey::from_str(&key.to_lowercase())?, *value);
             }
             for (key, value) in options(address) {
                 builder = builder.with_config(GoogleConfigKey::Client(key), value);

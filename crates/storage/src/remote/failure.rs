@@ -103,10 +103,20 @@ const FULL: [&str; 5] = [
 /// What to do about the codes that people meet.
 fn advice(told: &str) -> Option<&'static str> {
     let known: [(&[&str], &str); 7] = [
-        (&NO_BUCKET, "create the bucket or container, or correct its name"),
-        (&FULL, "raise the quota or prune points; it goes on by itself then"),
         (
-            &["RequestTimeTooSkewed", "Request date header too old", "the clock"],
+            &NO_BUCKET,
+            "create the bucket or container, or correct its name",
+        ),
+        (
+            &FULL,
+            "raise the quota or prune points; it goes on by itself then",
+        ),
+        (
+            &[
+                "RequestTimeTooSkewed",
+                "Request date header too old",
+                "the clock",
+            ],
             "the clock of this machine is off: set it by NTP",
         ),
         (
@@ -128,9 +138,16 @@ fn advice(told: &str) -> Option<&'static str> {
             ],
             "the credentials are not valid here",
         ),
-        (&["ExpiredToken", "TokenRefreshRequired"], "the credentials have expired"),
         (
-            &["AccessDenied", "AuthorizationPermissionMismatch", "status code: 403"],
+            &["ExpiredToken", "TokenRefreshRequired"],
+            "the credentials have expired",
+        ),
+        (
+            &[
+                "AccessDenied",
+                "AuthorizationPermissionMismatch",
+                "status code: 403",
+            ],
             "these credentials do not allow it",
         ),
     ];

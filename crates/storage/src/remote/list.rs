@@ -53,9 +53,7 @@ async fn pages(
     let client = &shared.clients.patient;
     let mut stream = match after {
         // What comes before all that is below would only be skipped.
-        Some(after) if after > prefix => {
-            client.list_with_offset(Some(&below), &shared.path(after))
-        }
+        Some(after) if after > prefix => client.list_with_offset(Some(&below), &shared.path(after)),
         _ => client.list(Some(&below)),
     };
     while let Some(meta) = stream.next().await {

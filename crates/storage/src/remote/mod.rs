@@ -157,12 +157,6 @@ impl RemoteStore {
         &self.shared.address
     }
 
-    /// What was sent so far.
-    #[must_use]
-    pub fn requests(&self) -> Requests {
-        self.shared.counter.read()
-    }
-
     fn get(&self, key: &Key, range: Option<GetRange>) -> Result<(u64, Bytes), StoreError> {
         let shared = &self.shared;
         shared.run(shared.fetch(key, range))
@@ -316,7 +310,11 @@ impl Store for RemoteStore {
                 ..error
             })?;
             let within = range.start == range.end && range.end <= size;
-            return if within { Ok(Bytes::new()) } else { Err(beyond()) };
+            return if within {
+                Ok(Bytes::new())
+            } else {
+                Err(beyond())
+            };
         }
         Ok(self.get(key, Some(GetRange::Bounded(range)))?.1)
     }
@@ -376,6 +374,10 @@ impl Store for RemoteStore {
             shared.run(list::delete_all(shared, keys))?;
         }
         Ok(())
+    }
+
+    fn requests(&self) -> Option<Requests> {
+        Some(self.shared.counter.read())
     }
 
     fn settle(&self, _prefix: &Key) -> Result<(), StoreError> {

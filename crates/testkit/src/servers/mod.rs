@@ -89,9 +89,9 @@ impl Server {
     pub fn url(&self, addr: SocketAddr, prefix: &str) -> String {
         match self.kind {
             Kind::Moto => format!("s3://{BUCKET}/{prefix}?region=us-east-1&endpoint=http://{addr}"),
-            Kind::Azurite => format!(
-                "az://{BUCKET}/{prefix}?account={ACCOUNT}&endpoint=http://{addr}/{ACCOUNT}"
-            ),
+            Kind::Azurite => {
+                format!("az://{BUCKET}/{prefix}?account={ACCOUNT}&endpoint=http://{addr}/{ACCOUNT}")
+            }
         }
     }
 
