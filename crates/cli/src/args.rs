@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use afterimage::{Moment, Name, PointSelector, recovery::retention::Keep};
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::{
     compact_rate_arg::CompactRate,
@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Read(Read),
     /// Print any stored object: a segment, a layer, a manifest, a replica's record
     Inspect(Inspect),
+    /// Find out whether a store can be used: reached, allowed, exact, in time
+    Doctor(Doctor),
     /// Do the whole job on a small recorded log and check every step
     Demo(Demo),
     /// Print the completion script of a shell
@@ -111,7 +113,7 @@ pub(crate) struct LogWrites {
     /// The group it belongs to
     #[arg(long, env = "AFTERIMAGE_GROUP")]
     pub(crate) group: Name,
-    /// Where the cache is: a path or file:// URL
+    /// Where the cache is: a path, or a URL: file://, s3://, az:// or gs://
     #[arg(long, value_name = "URL", env = "AFTERIMAGE_CACHE")]
     pub(crate) cache: String,
     /// The stream of the group that the writes belong to
@@ -126,9 +128,43 @@ pub(crate) struct LogWrites {
     /// Play the log onto what the stream holds already, instead of refusing a stream with records
     #[arg(long)]
     pub(crate) append: bool,
+    /// Use an object store in which two workers could both believe that they had committed; there must
+    /// never be a second one
+    #[arg(long)]
+    pub(crate) sole_worker: bool,
     /// Stored size at which a segment is sealed, 64KiB to 512MiB
     #[arg(long, default_value = "16MiB", value_name = "SIZE")]
     pub(crate) segment_size: Size,
+}
+
+/// Find out whether a store can be used.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage doctor s3://bucket/points
+  afterimage doctor 'az://cache/shop?account=shopcache' --as capture")]
+pub(crate) struct Doctor {
+    /// The store
+    pub(crate) url: String,
+    /// Who is to use it, which says what it has to allow
+    #[arg(
+        long = "as",
+        value_enum,
+        default_value = "replicate",
+        value_name = "ROLE"
+    )]
+    pub(crate) role: DoctorRole,
+}
+
+/// Who is to use a store.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DoctorRole {
+    /// An agent: fills the cache
+    Capture,
+    /// A worker: empties the cache, makes and prunes points
+    Replicate,
+    /// Whoever fails over: reads points, and holds them meanwhile
+    Restore,
 }
 
 /// Turn cached writes into recovery points.
@@ -143,10 +179,10 @@ pub(crate) struct Replicate {
     /// The group
     #[arg(long, env = "AFTERIMAGE_GROUP")]
     pub(crate) group: Name,
-    /// Where the cache is: a path or file:// URL
+    /// Where the cache is: a path, or a URL: file://, s3://, az:// or gs://
     #[arg(long, value_name = "URL", env = "AFTERIMAGE_CACHE")]
     pub(crate) cache: String,
-    /// Where the points go: a path or file:// URL
+    /// Where the points go: a path, or a URL: file://, s3://, az:// or gs://
     #[arg(long, value_name = "URL", env = "AFTERIMAGE_TARGET")]
     pub(crate) target: String,
     /// End when every complete interval in the cache is a point; what is not compacted by then is left
@@ -159,6 +195,10 @@ pub(crate) struct Replicate {
     /// Overwrite replica files or devices that exist and are not replicas yet
     #[arg(long)]
     pub(crate) take_over: bool,
+    /// Use an object store in which two workers could both believe that they had committed; there must
+    /// never be a second one
+    #[arg(long)]
+    pub(crate) sole_worker: bool,
     /// Memory to stay under, at least 64MiB
     #[arg(long, default_value = "512MiB", value_name = "SIZE")]
     pub(crate) memory: Size,
@@ -199,7 +239,7 @@ pub(crate) struct At {
     /// The group
     #[arg(long, env = "AFTERIMAGE_GROUP")]
     pub(crate) group: Name,
-    /// Where the points are: a path or file:// URL
+    /// Where the points are: a path, or a URL: file://, s3://, az:// or gs://
     #[arg(long, value_name = "URL", env = "AFTERIMAGE_TARGET")]
     pub(crate) target: String,
 }
@@ -374,12 +414,19 @@ pub(crate) struct Inspect {
 #[command(after_help = "\
 Examples:
   afterimage demo
-  afterimage demo --dir ./demo")]
+  afterimage demo --dir ./demo
+  afterimage demo --cache s3://bucket/cache --target s3://bucket/points")]
 pub(crate) struct Demo {
     /// A folder to work in and to leave behind; it must not exist. A temporary one, removed at the
     /// end, where none is given
     #[arg(long, value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
+    /// Where to have the cache, in place of the folder; it must be empty there
+    #[arg(long, value_name = "URL")]
+    pub(crate) cache: Option<String>,
+    /// Where to have the points, in place of the folder; it must be empty there
+    #[arg(long, value_name = "URL")]
+    pub(crate) target: Option<String>,
 }
 
 /// Print the completion script of a shell.

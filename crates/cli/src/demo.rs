@@ -11,7 +11,7 @@ use afterimage::{
     RestoreProgress, Sample, Stop,
     cache::SegmentLimits,
     changelog::{Digest, Disk as Geometry, SectorSize},
-    open_store,
+    open_worker_store,
     storage::{Disk, FileDisk, Store},
 };
 use afterimage_capture::{
@@ -41,6 +41,8 @@ const DISK: &str = "orders";
 struct Place {
     dir: PathBuf,
     keep: bool,
+    cache: String,
+    target: String,
 }
 
 impl Drop for Place {
@@ -53,7 +55,7 @@ impl Drop for Place {
 }
 
 pub(crate) fn run(arguments: &args::Demo, output: &mut Output) -> Result<(), Failure> {
-    let place = place(arguments.dir.as_deref())?;
+    let place = place(arguments)?;
     let (group, disk): (Name, Name) = (name(GROUP)?, name(DISK)?);
     let made = make(&place, &group, &disk, output)?;
     let points = Points::load(&made.target, &group)?;
@@ -102,8 +104,8 @@ struct Made {
 /// Imports the log and replicates it, with a replica disk that follows.
 fn make(place: &Place, group: &Name, disk: &Name, output: &mut Output) -> Result<Made, Failure> {
     let path = |part: &str| place.dir.join(part);
-    let url = |part: &str| path(part).display().to_string();
-    let (cache, target) = (open_store(&url("cache"))?, open_store(&url("points"))?);
+    let cache = open_worker_store(&place.cache, false)?;
+    let target = open_worker_store(&place.target, false)?;
     let geometry = Geometry::new(disk.clone(), DISK_BYTES, SectorSize::B512)
         .ok_or_else(|| Failure::invalid("the demo's disk has whole sectors"))?;
     let limits = SegmentLimits {
@@ -156,15 +158,24 @@ fn make(place: &Place, group: &Name, disk: &Name, output: &mut Output) -> Result
     })
 }
 
-fn place(dir: Option<&Path>) -> Result<Place, Failure> {
-    let keep = dir.is_some();
-    let dir = dir.map_or_else(
+fn place(arguments: &args::Demo) -> Result<Place, Failure> {
+    let keep = arguments.dir.is_some();
+    let dir = arguments.dir.as_deref().map_or_else(
         || std::env::temp_dir().join(format!("afterimage-demo-{}", std::process::id())),
         Path::to_path_buf,
     );
     std::fs::create_dir(&dir)
         .map_err(|error| Failure::invalid(format!("{} cannot be made: {error}", dir.display())))?;
-    Ok(Place { dir, keep })
+    let or_folder = |url: &Option<String>, part: &str| {
+        let folder = || dir.join(part).display().to_string();
+        url.clone().unwrap_or_else(folder)
+    };
+    Ok(Place {
+        cache: or_folder(&arguments.cache, "cache"),
+        target: or_folder(&arguments.target, "points"),
+        dir,
+        keep,
+    })
 }
 
 fn name(text: &str) -> Result<Name, Failure> {
@@ -305,22 +316,22 @@ fn table(checks: &[Check]) -> Table {
 
 /// The same by hand.
 fn commands(place: &Place) -> String {
-    let dir = if place.keep {
-        place.dir.display().to_string()
-    } else {
-        "DIR".to_owned()
-    };
+    // What is gone at the end is somebody's own folder the next time.
+    let there = place.dir.display().to_string();
+    let dir = if place.keep { &there } else { "DIR" };
+    let cache = place.cache.replace(&there, dir);
+    let target = place.target.replace(&there, dir);
     let log = format!("crates/cli/demo/{LOG_NAME}");
     format!(
         "the same by hand, in a folder DIR of yours:
   afterimage import log-writes {log} --disk {DISK} --size 64MiB \\
-      --group {GROUP} --cache {dir}/cache --marker-every {MARKER_EVERY}
-  afterimage replicate --group {GROUP} --cache {dir}/cache --target {dir}/points --once \\
+      --group {GROUP} --cache '{cache}' --marker-every {MARKER_EVERY}
+  afterimage replicate --group {GROUP} --cache '{cache}' --target '{target}' --once \\
       --replica {DISK}={dir}/replica.raw
-  afterimage points --group {GROUP} --target {dir}/points
-  afterimage restore --group {GROUP} --target {dir}/points --point latest --disk {DISK} \\
+  afterimage points --group {GROUP} --target '{target}'
+  afterimage restore --group {GROUP} --target '{target}' --point latest --disk {DISK} \\
       --to {dir}/newest.raw
-  afterimage verify --group {GROUP} --target {dir}/points
+  afterimage verify --group {GROUP} --target '{target}'
 "
     )
 }

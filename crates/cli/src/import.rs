@@ -6,7 +6,7 @@ use afterimage::{
     Name,
     cache::{SegmentLimits, StreamWriter, WriterOptions},
     changelog::{Disk, SectorSize},
-    open_store,
+    open_worker_store,
     storage::{Nonces, Store, open_input},
     system_clock,
 };
@@ -38,7 +38,7 @@ pub(crate) fn run(import: &args::Import, output: &mut Output) -> Result<(), Fail
     if !(64 << 10..=512 << 20).contains(&arguments.segment_size.0) {
         return Err(Failure::invalid("--segment-size is 64KiB to 512MiB"));
     }
-    let cache = open_store(&arguments.cache)?;
+    let cache = open_worker_store(&arguments.cache, arguments.sole_worker)?;
     let imported = import_log(arguments, &cache, disk, output)?;
     let Totals {
         imported,

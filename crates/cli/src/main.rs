@@ -3,6 +3,7 @@
 mod args;
 mod compact_rate_arg;
 mod demo;
+mod doctor;
 mod failure;
 mod import;
 mod inspect;
@@ -16,6 +17,7 @@ mod progress;
 mod prune;
 mod read;
 mod replicate;
+mod requests;
 mod restore;
 mod signals;
 mod size_arg;
@@ -67,6 +69,7 @@ fn run(command: Command, output: &mut Output) -> Result<(), Failure> {
             let text = inspect::inspect(&inspect.file, output.is_json(), inspect.rows)?;
             output.line(&text)
         }
+        Command::Doctor(doctor) => doctor::run(&doctor, output),
         Command::Demo(demo) => demo::run(&demo, output),
         Command::Completions(completions) => manual::completions(&completions, output),
         Command::Man(man) => manual::man(&man, output),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, str::FromStr, sync::Arc, time::D
 
 use afterimage::{
     Event, Figures, Name, Outcome, Pipeline, PointReport, ReplicaSpec, Snapshot, Stage, Upkeep,
-    open_existing_store, open_store,
+    open_existing_store, open_worker_store, storage::Store,
 };
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::{
     failure::Failure,
     live,
     output::{Output, size, time},
-    progress,
+    progress, requests,
     signals::stop_on_signal,
     tended,
 };
@@ -64,7 +64,8 @@ pub(crate) fn run(arguments: &Replicate, output: &mut Output) -> Result<(), Fail
         .max(Duration::from_millis(10));
     let upkeep = upkeep(arguments)?;
     let cache = open_existing_store(cache)?;
-    let target = open_store(target)?;
+    let target = open_worker_store(target, arguments.sole_worker)?;
+    let stores = (Arc::clone(&cache), Arc::clone(&target));
     let mut builder = Pipeline::builder(group.clone(), cache, target)
         .memory(memory.0)
         .upkeep(upkeep)
@@ -99,7 +100,12 @@ pub(crate) fn run(arguments: &Replicate, output: &mut Output) -> Result<(), Fail
     });
     let outcome = outcome?;
     told?;
-    summary(output, group, outcome)
+    summary(
+        output,
+        group,
+        outcome,
+        (stores.0.as_ref(), stores.1.as_ref()),
+    )
 }
 
 /// What is done beside the points.
@@ -210,13 +216,20 @@ fn point(report: &PointReport, elapsed: Duration, now: &Snapshot) -> Value {
     })
 }
 
-fn summary(output: &mut Output, group: &Name, outcome: Outcome) -> Result<(), Failure> {
+fn summary(
+    output: &mut Output,
+    group: &Name,
+    outcome: Outcome,
+    (cache, target): (&dyn Store, &dyn Store),
+) -> Result<(), Failure> {
     output.value(&json!({
         "event": "done",
         "points": outcome.points,
         "source_bytes": outcome.source_bytes,
         "stored_bytes": outcome.stored_bytes,
         "found_stream": outcome.found_stream,
+        "cache_requests": requests::value(cache),
+        "target_requests": requests::value(target),
     }))?;
     if !outcome.found_stream {
         let what = format!("the cache holds nothing of group {group}");
@@ -227,7 +240,13 @@ fn summary(output: &mut Output, group: &Name, outcome: Outcome) -> Result<(), Fa
         outcome.points,
         size(outcome.source_bytes),
         size(outcome.stored_bytes)
-    ))
+    ))?;
+    let lines = [("cache", cache), ("target", target)];
+    let lines = lines.map(|(name, store)| requests::line(name, store, outcome.points));
+    lines
+        .into_iter()
+        .flatten()
+        .try_for_each(|line| output.note(&line))
 }
 
 #[cfg(test)]

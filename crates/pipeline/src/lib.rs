@@ -16,6 +16,7 @@
 
 mod clock;
 mod disk_of_point;
+mod doctor;
 mod driver;
 mod error;
 mod figures;
@@ -44,11 +45,12 @@ pub use afterimage_changelog::{MarkerKind, Name, Timestamp};
 pub use afterimage_recovery::{Point, PointReader, Sample, Verified};
 pub use afterimage_target::Applied;
 pub use clock::{Clock, system_clock};
+pub use doctor::{Finding, Role, Verdict, examine};
 pub use error::{Error, ErrorKind};
 pub use figures::{Figures, Snapshot, Stage, StageSnapshot, Sums};
 pub use held::{HeldPoints, PointHold, holds, pin, unpin};
 pub use ingest::{Ingest, IngestParts, PointReport};
-pub use location::{open_existing_store, open_store};
+pub use location::{open_existing_store, open_store, open_worker_store};
 pub use maintain::{Tended, Upkeep};
 pub use pipeline::{Event, Outcome, Pipeline, PipelineBuilder, Watch};
 pub use points::{PointSelector, Points};

@@ -2,7 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
-use afterimage_storage::{Address, LocalStore, MemoryStore, RemoteStore, Store};
+use afterimage_storage::{
+    Address, LocalStore, MemoryStore, Nonces, ProbeError, RemoteStore, Store, probe,
+};
 
 use crate::error::Error;
 
@@ -31,6 +33,27 @@ pub fn open_store(url: &str) -> Result<Arc<dyn Store>, Error> {
             Ok(Arc::new(store))
         }
     }
+}
+
+/// Opens the store that a URL names, for a worker or an agent: one in an object store is probed, unless
+/// nobody else will ever work there.
+///
+/// # Errors
+///
+/// Those of [`open_store`], and a store in which two workers could both believe that they had
+/// committed.
+pub fn open_worker_store(url: &str, is_sole: bool) -> Result<Arc<dyn Store>, Error> {
+    let store = open_store(url)?;
+    if !is_sole && matches!(parse(url)?, Location::Remote(_)) {
+        probe(&store, &Nonces::from_os()).map_err(|error| match error {
+            ProbeError::Store(error) => Error::from(error),
+            broken @ ProbeError::Broken { .. } => Error::invalid(format!(
+                "{url} does not keep the contract of a store: {broken}; no more than one worker may \
+                 ever use it, and --sole-worker says that there is only this one"
+            )),
+        })?;
+    }
+    Ok(store)
 }
 
 /// Opens the store that a URL names, for commands that only read: a mistyped path is an error.

@@ -11,10 +11,11 @@
 //! | yes | other bytes | refused |
 //! | yes | nothing | the same bytes are sent again, until patience ends |
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutPayload, path::Path};
+use tokio::time::Instant;
 
 use super::{
     Shared,

@@ -26,12 +26,12 @@ use std::{
     future::Future,
     ops::Range,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use object_store::{GetOptions, GetRange, ObjectStoreExt, path::Path};
-use tokio::{runtime::Runtime, sync::Semaphore};
+use tokio::{runtime::Runtime, sync::Semaphore, time::Instant};
 
 pub use self::{
     address::{Address, InvalidAddress, Provider},
@@ -149,6 +149,19 @@ impl RemoteStore {
             Err(error) if error.kind == StoreErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// When the server says that an object was created: its clock.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::size`].
+    pub fn created(&self, key: &Key) -> Result<SystemTime, StoreError> {
+        let shared = &self.shared;
+        let path = shared.path(key);
+        let asked = shared.run(shared.clients.patient.head(&path));
+        let meta = asked.map_err(|error| failure(Operation::Size, shared.name(key), error))?;
+        Ok(meta.last_modified.into())
     }
 
     /// Where it is.
