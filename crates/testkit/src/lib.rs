@@ -3,6 +3,7 @@
 //! - [`World`]: a simulated machine whose files and disks forget what was not synced, and
 //!   [`CrashStates`], every state that a loss of power may leave of it;
 //! - [`store_conformance`] and [`disk_conformance`]: the contracts of the two seams as suites;
+//! - [`FaultProxy`]: stands between an object-store client and a server, and injects [`Faults`];
 //! - [`PlainDisk`], [`stamp`] and [`Workload`]: an oracle, sectors that name the write they come
 //!   from, and writes as guests make them, all from a seed;
 //! - [`Spoil`]: what can be done to the bytes of a stored object.
@@ -11,6 +12,7 @@ mod conformance;
 mod crash;
 mod disk_conformance;
 mod oracle;
+mod proxy;
 mod random;
 pub mod servers;
 mod sim_disk;
@@ -24,6 +26,7 @@ pub use conformance::store_conformance;
 pub use crash::CrashStates;
 pub use disk_conformance::disk_conformance;
 pub use oracle::PlainDisk;
+pub use proxy::{FaultCounts, FaultKind, FaultProxy, Faults};
 pub use random::Random;
 pub use sim_disk::SimDisk;
 pub use spoil::{Spoil, Tried};
