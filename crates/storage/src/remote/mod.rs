@@ -30,7 +30,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use object_store::{GetOptions, GetRange, ObjectStoreExt, path::Path};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt, path::Path};
 use tokio::{runtime::Runtime, sync::Semaphore, time::Instant};
 
 pub use self::{
@@ -51,6 +51,8 @@ use crate::{
 const AHEAD_BYTES_MAX: usize = 32 << 20;
 /// The wait before what was answered wrongly is asked for again; the next ones are twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// The longest of them.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Keys of one bulk delete.
 const DELETES_MAX: usize = 1000;
 
@@ -158,10 +160,7 @@ impl RemoteStore {
     /// Those of [`Store::size`].
     pub fn created(&self, key: &Key) -> Result<SystemTime, StoreError> {
         let shared = &self.shared;
-        let path = shared.path(key);
-        let asked = shared.run(shared.clients.patient.head(&path));
-        let meta = asked.map_err(|error| failure(Operation::Size, shared.name(key), error))?;
-        Ok(meta.last_modified.into())
+        Ok(shared.run(shared.head(key))?.last_modified.into())
     }
 
     /// Where it is.
@@ -207,6 +206,38 @@ impl Shared {
         })
     }
 
+    /// Does what may be done twice without harm, again and again while the store does not answer. The
+    /// client tries again too, but not after every kind of loss: not when the body of an answer is cut, and
+    /// not with a method that it does not know to be harmless.
+    async fn patiently<T>(
+        &self,
+        mut request: impl AsyncFnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let began = Instant::now();
+        let mut wait = FIRST_WAIT;
+        loop {
+            match request().await {
+                Err(error)
+                    if error.kind == StoreErrorKind::Unavailable
+                        && began.elapsed() + wait <= self.address.patience =>
+                {
+                    tokio::time::sleep(create::jittered(wait, &self.nonces.next())).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn head(&self, key: &Key) -> Result<ObjectMeta, StoreError> {
+        let path = self.path(key);
+        self.patiently(async || {
+            let asked = self.clients.patient.head(&path).await;
+            asked.map_err(|error| failure(Operation::Size, self.name(key), error))
+        })
+        .await
+    }
+
     /// Fetches an object or a part of it, and learns its size.
     ///
     /// The client tries again what was not answered. What was answered wrongly, such as with another
@@ -247,7 +278,7 @@ impl Shared {
                 });
             }
             tokio::time::sleep(create::jittered(wait, &self.nonces.next())).await;
-            wait *= 2;
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
@@ -356,10 +387,7 @@ impl Store for RemoteStore {
 
     fn size(&self, key: &Key) -> Result<u64, StoreError> {
         let shared = &self.shared;
-        let path = shared.path(key);
-        let asked = shared.run(shared.clients.patient.head(&path));
-        let meta = asked.map_err(|error| failure(Operation::Size, shared.name(key), error))?;
-        Ok(meta.size)
+        Ok(shared.run(shared.head(key))?.size)
     }
 
     fn list(
@@ -369,22 +397,17 @@ impl Store for RemoteStore {
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
         let shared = &self.shared;
-        shared.run(list::list(shared, prefix, after, limit))
+        shared.run(shared.patiently(async || list::list(shared, prefix, after, limit).await))
     }
 
     fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        let shared = &self.shared;
-        let path = shared.path(key);
-        match shared.run(shared.clients.patient.delete(&path)) {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failure(Operation::Delete, shared.name(key), error)),
-        }
+        self.delete_all(std::slice::from_ref(key))
     }
 
     fn delete_all(&self, keys: &[Key]) -> Result<(), StoreError> {
         let shared = &self.shared;
         for keys in keys.chunks(DELETES_MAX) {
-            shared.run(list::delete_all(shared, keys))?;
+            shared.run(shared.patiently(async || list::delete_all(shared, keys).await))?;
         }
         Ok(())
     }

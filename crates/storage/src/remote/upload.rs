@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, path::Path};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    Shared,
-    create::{Digest, Sent, create, decide},
-    failure::failure,
+    FIRST_WAIT, LONGEST_WAIT, Shared,
+    create::{Digest, Sent, create, decide, jittered},
+    failure::{failure, verdict},
     kibibytes,
 };
 use crate::{
@@ -112,10 +112,33 @@ fn ended(
     sent.map_err(|source| object_store::Error::JoinError { source })?
 }
 
+/// Does what concerns nobody else again while the server does not answer.
+async fn again<T>(
+    shared: &Shared,
+    mut request: impl AsyncFnMut() -> Result<T, object_store::Error>,
+) -> Result<T, object_store::Error> {
+    let began = Instant::now();
+    let mut wait = FIRST_WAIT;
+    loop {
+        match request().await {
+            Err(error)
+                if verdict(&error).kind == StoreErrorKind::Unavailable
+                    && began.elapsed() + wait <= shared.address.patience =>
+            {
+                tokio::time::sleep(jittered(wait, &shared.nonces.next())).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            ended => return ended,
+        }
+    }
+}
+
 impl Parts {
     async fn begin(shared: &Shared) -> Result<Parts, object_store::Error> {
         let path = shared.staged(&shared.nonces.next());
-        let upload = shared.clients.patient.put_multipart(&path).await?;
+        let client = &shared.clients.patient;
+        let begun = again(shared, async || client.put_multipart(&path).await);
+        let upload = begun.await?;
         Ok(Parts {
             path,
             upload,
@@ -126,11 +149,21 @@ impl Parts {
     }
 
     /// Puts the parts together.
-    async fn complete(&mut self) -> Result<Digest, object_store::Error> {
+    async fn complete(&mut self, shared: &Shared) -> Result<Digest, object_store::Error> {
         while let Some(sent) = self.sending.join_next().await {
             ended(sent)?;
         }
-        self.upload.complete().await?;
+        let (client, path, size) = (&shared.clients.patient, &self.path, self.size);
+        let upload = &mut self.upload;
+        again(shared, async || {
+            let completed = upload.complete().await;
+            if completed.is_err() && client.head(path).await.is_ok_and(|meta| meta.size == size) {
+                // An earlier try was the one that counted.
+                return Ok(());
+            }
+            completed.map(drop)
+        })
+        .await?;
         Ok(Digest {
             size: self.size,
             hash: self.hasher.finalize(),
@@ -170,7 +203,7 @@ impl Upload for RemoteUpload {
         let Some(parts) = &mut self.parts else {
             return Ok(());
         };
-        let completed = shared.run(parts.complete());
+        let completed = shared.run(parts.complete(&shared));
         let digest = completed.map_err(|error| self.failed(error))?;
         let Some(parts) = self.parts.take() else {
             return Ok(());
