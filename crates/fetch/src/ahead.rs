@@ -13,8 +13,11 @@ use crate::{FetchError, FrameSource, run::Run};
 #[derive(Debug)]
 pub struct Ahead<'a> {
     source: &'a dyn FrameSource,
-    fetching: Option<(Box<dyn ReadAhead>, HashMap<(u32, u64), usize>)>,
+    fetching: Option<(Box<dyn ReadAhead>, Numbers)>,
 }
+
+/// The number of each range, by its place and where it begins there.
+type Numbers = HashMap<(u32, u64), usize>;
 
 impl Ahead<'_> {
     /// Begins with runs that will be fetched once each, about in this order.

@@ -64,6 +64,10 @@ const ROUND_TRIPS: usize = 7;
 
 /// Examines the store that a URL names. Writes a few small objects below `afterimage-probe/` and deletes
 /// them, where it may.
+///
+/// # Panics
+///
+/// Where the operating system has no random bytes or no threads.
 #[must_use]
 pub fn examine(url: &str, role: Role) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -1,5 +1,7 @@
 //! The stores of object stores keep the contract, against real servers.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
 use std::{cell::Cell, sync::Arc};
 
 use afterimage_storage::{Address, RemoteStore, Store};

@@ -79,7 +79,7 @@ fn a_target_that_vanishes_for_a_while_is_waited_for() {
                         scope.spawn(move || {
                             // Refused for certain before it is there again.
                             while proxy.counts().refused < 3 {
-                                thread::sleep(Duration::from_millis(20));
+                                thread::yield_now();
                             }
                             proxy.set(Faults::none());
                         });

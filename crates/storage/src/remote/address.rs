@@ -89,6 +89,7 @@ impl Address {
     /// # Errors
     ///
     /// [`InvalidAddress`] with what is wrong.
+    #[must_use]
     pub fn parse(url: &str) -> Option<Result<Address, InvalidAddress>> {
         let (scheme, rest) = url.split_once("://")?;
         let provider = Provider::of_scheme(scheme)?;

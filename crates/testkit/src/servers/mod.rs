@@ -107,6 +107,10 @@ impl Server {
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a server says in no other way that it listens"
+    )]
     fn wait(&mut self) -> Result<(), String> {
         let began = Instant::now();
         while TcpStream::connect(self.addr).is_err() {
@@ -152,6 +156,7 @@ impl Drop for Server {
 pub const BUCKET: &str = "bucket";
 
 /// Says that a check is not run, and why.
+#[expect(clippy::print_stderr, reason = "for who reads what the tests print")]
 pub fn not_run(what: &str, why: &str) {
     eprintln!("NOT RUN: {what}: {why}");
 }
