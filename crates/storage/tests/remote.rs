@@ -4,11 +4,13 @@
 
 use std::{cell::Cell, sync::Arc};
 
-use afterimage_storage::{Address, RemoteStore, Store};
+use afterimage_storage::{Address, Key, RemoteStore, Store, StoreErrorKind};
 use afterimage_testkit::{
+    FaultKind, FaultProxy, Faults,
     servers::{Kind, Server, not_run},
     store_conformance,
 };
+use bytes::Bytes;
 
 fn connect(server: &Server, prefix: &str) -> RemoteStore {
     let url = server.url(server.addr(), prefix);
@@ -39,4 +41,28 @@ fn s3_keeps_the_contract() {
 #[test]
 fn azure_keeps_the_contract() {
     conforms(Kind::Azurite);
+}
+
+/// Something on the way sends requests twice: the server refuses the second, and that is all the client
+/// hears. The object is his all the same, and a later create of equal bytes is not.
+#[test]
+fn a_create_that_was_sent_twice_is_ours() {
+    for kind in [Kind::Moto, Kind::Azurite] {
+        let server = match Server::start(kind) {
+            Ok(server) => server,
+            Err(why) => return not_run(&format!("creates sent twice to {kind:?}"), &why),
+        };
+        let twice = Faults::none().with(FaultKind::Duplicated, 10_000);
+        let proxy = FaultProxy::start(server.addr(), twice).unwrap();
+        let address = Address::parse(&server.url(proxy.addr(), "twice")).unwrap();
+        let store = RemoteStore::connect_with(address.unwrap(), server.settings()).unwrap();
+        let body = [Bytes::from_static(b"equal")];
+        for name in ["a", "b"] {
+            let key = Key::new(name).unwrap();
+            store.create(&key, &body).unwrap();
+            let refused = store.create(&key, &body).unwrap_err();
+            assert_eq!(refused.kind, StoreErrorKind::AlreadyExists, "{refused}");
+        }
+        assert!(proxy.counts().of(FaultKind::Duplicated) >= 4);
+    }
 }

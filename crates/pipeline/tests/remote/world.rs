@@ -91,8 +91,14 @@ impl Source {
 
     /// Every point that is there is the disk at its marker; gives how many there are.
     pub(crate) fn check(&self, target: &Arc<dyn Store>) -> usize {
+        self.check_newest(target, usize::MAX)
+    }
+
+    /// The newest points, so many of them, are the disk at their markers; gives how many there are in
+    /// all.
+    pub(crate) fn check_newest(&self, target: &Arc<dyn Store>, most: usize) -> usize {
         let points = Points::load(target, &name("shop")).unwrap();
-        for point in points.list() {
+        for point in points.list().iter().rev().take(most) {
             let number: usize = point.name.strip_prefix('m').unwrap().parse().unwrap();
             let reader = points.open(&PointSelector::Id(point.id)).unwrap();
             let mut disk = vec![0; usize::try_from(DISK_BYTES).unwrap()];

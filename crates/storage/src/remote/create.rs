@@ -2,19 +2,24 @@
 //!
 //! After a timeout, a reset or an answer that says nothing about the effect, the request may have
 //! taken effect, may take it later, or never. What a server says of the next try may be about the
-//! first: a conflict is what a success looks like that was retried. So the truth is read back:
+//! first, and something on the way may have sent even the first one twice: a conflict is what a
+//! success looks like that was retried. So whatever is not a success is followed by a look at the name:
 //!
-//! | in doubt | what is there | what follows |
-//! | --- | --- | --- |
-//! | no | another create's object | refused |
-//! | yes | the same bytes | done: they are ours, as everything that is created carries a nonce |
-//! | yes | other bytes | refused |
-//! | yes | nothing | the same bytes are sent again, until patience ends |
+//! | what is there | what follows |
+//! | --- | --- |
+//! | ours | done |
+//! | another create's object | refused |
+//! | nothing | the same bytes are sent again, until patience ends |
+//!
+//! Each create puts a nonce into the object's metadata, and by that it is ours. A copy of what was put
+//! together before has no metadata of its own; it is ours by its size and hash.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use bytes::Bytes;
-use object_store::{ObjectStoreExt, PutMode, PutPayload, path::Path};
+use object_store::{
+    Attribute, AttributeValue, GetOptions, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    path::Path,
+};
 use tokio::time::Instant;
 
 use super::{
@@ -42,8 +47,11 @@ pub(super) enum There {
 /// What is sent, and how it is recognised.
 #[derive(Debug)]
 pub(super) enum Sent<'a> {
-    /// The bytes themselves.
-    Whole(&'a PutPayload),
+    /// The bytes themselves, and what is in their metadata.
+    Whole {
+        payload: &'a PutPayload,
+        nonce: &'a str,
+    },
     /// A copy of an object that was put together before.
     Copy { from: &'a Path, digest: &'a Digest },
 }
@@ -61,7 +69,9 @@ pub(super) async fn create(
     key: &Key,
     payload: PutPayload,
 ) -> Result<(), StoreError> {
-    decide(shared, key, &Sent::Whole(&payload)).await
+    let nonce = super::hexadecimal(&shared.nonces.next());
+    let (payload, nonce) = (&payload, nonce.as_str());
+    decide(shared, key, &Sent::Whole { payload, nonce }).await
 }
 
 /// Sends it until it is known what came of it.
@@ -75,7 +85,6 @@ pub(super) async fn decide(shared: &Shared, key: &Key, sent: &Sent<'_>) -> Resul
         };
         let verdict = verdict(&error);
         in_doubt |= verdict.may_have_happened;
-        let is_conflict = verdict.kind == StoreErrorKind::AlreadyExists;
         let mut failed = failure(Operation::Create, shared.name(key), error);
         if in_doubt {
             failed.effect = Effect::Unknown;
@@ -89,23 +98,20 @@ pub(super) async fn decide(shared: &Shared, key: &Key, sent: &Sent<'_>) -> Resul
             }
             _ => return Err(failed),
         }
-        if in_doubt || is_conflict {
-            match look(shared, key, sent, in_doubt).await {
-                Ok(There::Ours) => return Ok(()),
-                Ok(There::Others) => {
-                    let kind = StoreErrorKind::AlreadyExists;
-                    let refused = StoreError::new(Operation::Create, shared.name(key), kind);
-                    return Err(refused);
-                }
-                // Two creates at the same time may both be told of a conflict.
-                Ok(There::Nothing) => {}
-                Err(error) => {
-                    if began.elapsed() >= shared.address.patience {
-                        let unknown = failure(Operation::Create, shared.name(key), error);
-                        return Err(unknown.with_effect(failed.effect));
-                    }
-                }
+        match look(shared, key, sent).await {
+            Ok(There::Ours) => return Ok(()),
+            Ok(There::Others) => {
+                let kind = StoreErrorKind::AlreadyExists;
+                return Err(StoreError::new(Operation::Create, shared.name(key), kind));
             }
+            // Two creates at the same time may both be told of a conflict.
+            Ok(There::Nothing) => {}
+            // A conflict that nobody could look at may be of ours.
+            Err(_) => failed.effect = Effect::Unknown,
+        }
+        if failed.kind == StoreErrorKind::AlreadyExists {
+            failed.kind = StoreErrorKind::Unavailable;
+            failed.effect = Effect::Unknown;
         }
         if began.elapsed() + wait > shared.address.patience {
             return Err(failed);
@@ -119,69 +125,63 @@ async fn send(shared: &Shared, key: &Key, sent: &Sent<'_>) -> Result<(), object_
     let to = shared.path(key);
     let once = &shared.clients.once;
     match sent {
-        Sent::Whole(payload) => {
-            let create = PutMode::Create.into();
+        Sent::Whole { payload, nonce } => {
+            let mut options = PutOptions::from(PutMode::Create);
+            let nonce = AttributeValue::from((*nonce).to_owned());
+            options.attributes.insert(NONCE, nonce);
             let payload = PutPayload::clone(payload);
-            once.put_opts(&to, payload, create).await.map(drop)
+            once.put_opts(&to, payload, options).await.map(drop)
         }
         Sent::Copy { from, .. } => once.copy_if_not_exists(from, &to).await,
     }
 }
 
-/// Looks at what is under the name; whether it is ours only matters where that can be.
-async fn look(
-    shared: &Shared,
-    key: &Key,
-    sent: &Sent<'_>,
-    may_be_ours: bool,
-) -> Result<There, object_store::Error> {
+/// Looks at what is under the name.
+async fn look(shared: &Shared, key: &Key, sent: &Sent<'_>) -> Result<There, object_store::Error> {
     let path = shared.path(key);
-    let patient = &shared.clients.patient;
-    let there = match patient.head(&path).await {
-        Ok(meta) => meta,
+    let options = GetOptions {
+        head: true,
+        ..GetOptions::default()
+    };
+    let there = match shared.clients.patient.get_opts(&path, options).await {
+        Ok(there) => there,
         Err(object_store::Error::NotFound { .. }) => return Ok(There::Nothing),
         Err(error) => return Err(error),
     };
-    let size = match sent {
-        Sent::Whole(payload) => u64::try_from(payload.content_length()),
-        Sent::Copy { digest, .. } => Ok(digest.size),
+    let is_ours = match sent {
+        Sent::Whole { nonce, .. } => {
+            let theirs = there.attributes.get(&NONCE);
+            theirs.is_some_and(|theirs| theirs.as_ref() == *nonce)
+        }
+        Sent::Copy { digest, .. } => {
+            there.meta.size == digest.size && hash(shared, &path, digest.size).await? == digest.hash
+        }
     };
-    if !may_be_ours || size != Ok(there.size) {
-        return Ok(There::Others);
-    }
+    Ok(if is_ours { There::Ours } else { There::Others })
+}
+
+/// What the nonce of a create is called in the metadata of its object.
+const NONCE: Attribute = Attribute::Metadata(Cow::Borrowed("nonce"));
+
+/// Reads an object back in parts, as it may be large.
+async fn hash(
+    shared: &Shared,
+    path: &Path,
+    size: u64,
+) -> Result<blake3::Hash, object_store::Error> {
     let mut hasher = blake3::Hasher::new();
-    let ours = match sent {
-        Sent::Whole(payload) => hash(payload.iter()),
-        Sent::Copy { digest, .. } => digest.hash,
-    };
-    // In parts, as it may be large.
     let mut at = 0;
-    while at < there.size {
-        let end = there.size.min(at + LOOK_BYTES);
-        match patient.get_range(&path, at..end).await {
-            Ok(bytes) => hasher.update(&bytes),
-            Err(object_store::Error::NotFound { .. }) => return Ok(There::Nothing),
-            Err(error) => return Err(error),
-        };
+    while at < size {
+        let end = size.min(at + LOOK_BYTES);
+        let bytes = shared.clients.patient.get_range(path, at..end).await?;
+        hasher.update(&bytes);
         at = end;
     }
-    Ok(if hasher.finalize() == ours {
-        There::Ours
-    } else {
-        There::Others
-    })
+    Ok(hasher.finalize())
 }
 
 /// Bytes that are read back at a time.
 const LOOK_BYTES: u64 = 8 << 20;
-
-fn hash<'a>(pieces: impl Iterator<Item = &'a Bytes>) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
-    pieces.for_each(|piece| {
-        hasher.update(piece);
-    });
-    hasher.finalize()
-}
 
 /// From half of `wait` to all of it, so that those who failed together do not come again together.
 pub(super) fn jittered(wait: Duration, nonce: &[u8; 16]) -> Duration {

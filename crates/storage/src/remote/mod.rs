@@ -186,7 +186,7 @@ impl Shared {
 
     /// A path that no key has: parts of keys begin with a letter or a digit.
     fn staged(&self, nonce: &[u8; 16]) -> Path {
-        let name: String = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hexadecimal(nonce);
         match self.address.prefix.as_ref() {
             "" => Path::from(format!("{STAGING}/{name}")),
             prefix => Path::from(format!("{prefix}/{STAGING}/{name}")),
@@ -319,6 +319,10 @@ const fn is_within(range: &GetRange, size: u64) -> bool {
 
 /// The part of a path that is no part of a key.
 const STAGING: &str = "_staging";
+
+fn hexadecimal(nonce: &[u8; 16]) -> String {
+    nonce.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Bytes in units of permits, rounded up.
 const fn kibibytes(bytes: usize) -> usize {
