@@ -106,7 +106,7 @@ pub fn examine(url: &str, role: Role) -> Vec<Finding> {
         role != Role::Capture,
         deleted.as_ref().err(),
     ));
-    if created.is_ok() && deleted.is_ok() {
+    if created.is_ok() {
         findings.push(match probe(&store, &nonces) {
             Ok(()) => good(
                 "exactness",
@@ -152,15 +152,20 @@ fn bad(what: &'static str, said: impl Into<String>) -> Finding {
     }
 }
 
+fn explained(error: &StoreError) -> String {
+    let cause = std::error::Error::source(error);
+    cause.map_or(error.to_string(), |cause| format!("{error} ({cause})"))
+}
+
 /// What may be missing, and what there may be too much of.
 fn permission(what: &'static str, is_needed: bool, refused: Option<&StoreError>) -> Finding {
     match (refused, is_needed) {
         (None, true) => good(what, "allowed"),
-        (Some(error), true) => bad(what, error.to_string()),
+        (Some(error), true) => bad(what, explained(error)),
         (Some(error), false) if error.kind == StoreErrorKind::Denied => {
             good(what, "not allowed, and not needed")
         }
-        (Some(error), false) => bad(what, error.to_string()),
+        (Some(error), false) => bad(what, explained(error)),
         (None, false) => Finding {
             verdict: Verdict::Notable,
             ..good(what, "allowed, but an agent does not need it: take it away")

@@ -148,11 +148,11 @@ impl DraftLayers {
 
 /// Deletes layers that nobody was told of, so that nobody can name them.
 pub fn delete_layers(store: &dyn Store, group: &Name, layers: &[LayerRef]) {
-    for layer in layers {
-        let key = layer_key(group, layer.epoch, layer.id);
-        if let Err(error) = store.delete(&key) {
-            tracing::warn!(%key, %error, "a layer that no manifest names was left");
-        }
+    let keys = layers
+        .iter()
+        .map(|layer| layer_key(group, layer.epoch, layer.id));
+    if let Err(error) = store.delete_all(&keys.collect::<Vec<_>>()) {
+        tracing::warn!(%group, %error, "layers that no manifest names were left");
     }
 }
 

@@ -24,12 +24,13 @@ const RACERS: u8 = 32;
 ///
 /// Where they do not.
 pub fn store_conformance(make: &dyn Fn() -> Arc<dyn Store>) {
-    let checks: [fn(&dyn Store); 14] = [
+    let checks: [fn(&dyn Store); 15] = [
         a_created_object_reads_back_whole,
         a_name_that_is_taken_stays_as_it_was,
         racing_creates_have_one_winner,
         racing_uploads_have_one_winner,
         an_upload_is_invisible_until_it_is_finished,
+        a_large_upload_is_like_a_small_one,
         a_dropped_upload_leaves_nothing,
         ranges_are_exact_or_refused,
         tails_tell_the_size,
@@ -189,6 +190,40 @@ fn an_upload_is_invisible_until_it_is_finished(store: &dyn Store) {
         "a late finish",
     );
     assert_eq!(read(store, &contested), "early");
+}
+
+/// Remote stores send these in parts.
+fn a_large_upload_is_like_a_small_one(store: &dyn Store) {
+    let key = key("large/a");
+    let piece = noise(11, 3 << 20);
+    let upload = |pieces: usize| {
+        let mut upload = begun(store, &key);
+        for _ in 0..pieces {
+            upload.write(piece.clone()).expect("the upload takes bytes");
+        }
+        upload
+    };
+    let (first, second) = (upload(7), upload(6));
+    absent(store, &key, "before it is finished");
+    first.finish().expect("the name is free");
+    let refusal = second.finish();
+    refused(
+        refusal,
+        StoreErrorKind::AlreadyExists,
+        "a large upload that came late",
+    );
+    let whole = read(store, &key);
+    assert_eq!(whole.len(), 7 * piece.len(), "the size of a large upload");
+    assert!(whole.chunks(piece.len()).all(|found| found == piece));
+    assert_eq!(listed(store, "large", None, 10), ["large/a"]);
+
+    let dropped = self::key("large/dropped");
+    let mut upload = begun(store, &dropped);
+    for _ in 0..5 {
+        upload.write(piece.clone()).expect("the upload takes bytes");
+    }
+    drop(upload);
+    absent(store, &dropped, "a large upload that was dropped");
 }
 
 fn a_dropped_upload_leaves_nothing(store: &dyn Store) {

@@ -110,6 +110,10 @@ impl Address {
         let prefix = prefix.trim_end_matches('/');
         let prefix =
             Path::parse(prefix).map_err(|error| format!("its prefix is not a path: {error}"))?;
+        if Path::from(prefix.as_ref()) != prefix {
+            // Servers would list them under other names than they were given.
+            return Err("its prefix has characters that names of objects escape".to_owned());
+        }
         let mut address = Address {
             provider,
             bucket: bucket.to_owned(),
@@ -214,6 +218,14 @@ mod tests {
             ("s3://", "which bucket"),
             ("s3:///a", "which bucket"),
             ("s3://b/a//c", "its prefix"),
+            (
+                "s3://b/~ops/points",
+                "characters that names of objects escape",
+            ),
+            (
+                "s3://b/b\u{fc}ro",
+                "characters that names of objects escape",
+            ),
             ("s3://b/a?endpoint=localhost", "endpoint is a URL"),
             ("s3://b/a?timeout=0", "timeout is a number"),
             ("s3://b/a?in-flight=lots", "in-flight is a number"),

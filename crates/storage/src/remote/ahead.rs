@@ -81,7 +81,7 @@ async fn go_through(shared: Arc<Shared>, slots: Arc<[Slot]>) {
         let Ok(room) = Arc::clone(&shared.ahead).acquire_many_owned(permits).await else {
             return;
         };
-        let (give, coming) = oneshot::channel();
+        let (mut give, coming) = oneshot::channel();
         if !slot.set_coming(coming, room) {
             continue;
         }
@@ -90,19 +90,12 @@ async fn go_through(shared: Arc<Shared>, slots: Arc<[Slot]>) {
             if let Some(slot) = slots.get(number) {
                 let fetched = tokio::select! {
                     fetched = slot.fetch(&shared) => fetched,
-                    () = closed(&give) => return,
+                    () = give.closed() => return,
                 };
                 // Whoever wanted it may have gone.
                 let _nobody = give.send(fetched);
             }
         });
-    }
-}
-
-/// Ends when nobody waits any more.
-async fn closed(give: &oneshot::Sender<Fetched>) {
-    while !give.is_closed() {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
 
@@ -151,5 +144,10 @@ impl ReadAhead for Fetching {
 impl Drop for Fetching {
     fn drop(&mut self) {
         self.task.abort();
+        // The receivers end with their slots, and with them the fetches and their room.
+        for slot in self.slots.iter() {
+            let mut state = slot.state.lock().unwrap_or_else(PoisonError::into_inner);
+            *state = State::Taken;
+        }
     }
 }

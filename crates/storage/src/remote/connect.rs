@@ -4,7 +4,7 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig,
-    aws::{AmazonS3Builder, AmazonS3ConfigKey, S3CopyIfNotExists},
+    aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut, S3CopyIfNotExists},
     azure::{AzureConfigKey, MicrosoftAzureBuilder},
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
 };
@@ -19,6 +19,8 @@ use super::{
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How often a request is tried again at most within the patience of the address.
 const RETRIES_MAX: usize = 100;
+/// How long a request is sent again as it was signed; those who wait longer sign it anew.
+const SIGNED_FOR: Duration = Duration::from_secs(60);
 /// How long it may take to reach a server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -44,7 +46,8 @@ pub(super) fn connect(
             base: 2.0,
         },
         max_retries: RETRIES_MAX,
-        retry_timeout: address.patience,
+        // A request that is sent again keeps its signature, which servers take for some minutes only.
+        retry_timeout: address.patience.min(SIGNED_FOR),
     };
     let once = RetryConfig {
         max_retries: 0,
@@ -69,6 +72,7 @@ fn client(
             let mut builder = AmazonS3Builder::from_env()
                 .with_bucket_name(&address.bucket)
                 .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
+                .with_conditional_put(S3ConditionalPut::ETagMatch)
                 .with_retry(retry)
                 .with_http_connector(counting);
             for (key, value) in settings {

@@ -23,7 +23,7 @@ use object_store::{
 use tokio::time::Instant;
 
 use super::{
-    Shared,
+    Provider, Shared,
     failure::{failure, verdict},
 };
 use crate::{
@@ -132,8 +132,31 @@ async fn send(shared: &Shared, key: &Key, sent: &Sent<'_>) -> Result<(), object_
             let payload = PutPayload::clone(payload);
             once.put_opts(&to, payload, options).await.map(drop)
         }
-        Sent::Copy { from, .. } => once.copy_if_not_exists(from, &to).await,
+        Sent::Copy { from, .. } => {
+            once.copy_if_not_exists(from, &to).await?;
+            if shared.address.provider == Provider::Azure {
+                copied(shared, key, sent).await?;
+            }
+            Ok(())
+        }
     }
+}
+
+/// Waits until a copy is there whole: Azure may answer while it still copies, and does not say so here.
+async fn copied(shared: &Shared, key: &Key, sent: &Sent<'_>) -> Result<(), object_store::Error> {
+    let began = Instant::now();
+    let mut wait = WAIT_FIRST;
+    while look(shared, key, sent).await? != There::Ours {
+        if began.elapsed() + wait > shared.address.patience {
+            return Err(object_store::Error::Generic {
+                store: "Azure",
+                source: "the copy that it began does not come to an end".into(),
+            });
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(WAIT_MAX);
+    }
+    Ok(())
 }
 
 /// Looks at what is under the name.

@@ -33,7 +33,11 @@ pub(super) fn failure(
     what: impl fmt::Display,
     error: object_store::Error,
 ) -> StoreError {
-    let verdict = verdict(&error);
+    let mut verdict = verdict(&error);
+    if verdict.kind == StoreErrorKind::AlreadyExists && operation != Operation::Create {
+        // A conflict with the state of an object, such as one in an archive.
+        verdict.kind = StoreErrorKind::Denied;
+    }
     let changes = matches!(operation, Operation::Create | Operation::Delete);
     let effect = if changes && verdict.may_have_happened {
         Effect::Unknown
@@ -50,14 +54,25 @@ pub(super) fn failure(
 /// Sorts an error.
 pub(super) fn verdict(error: &object_store::Error) -> Verdict {
     let told = told(error);
+    let holds = |codes: &[&str]| codes.iter().any(|code| told.contains(code));
     let certain = |kind| Verdict {
         kind,
         may_have_happened: false,
     };
-    if NO_BUCKET.iter().any(|code| told.contains(code)) {
+    let unknown = Verdict {
+        kind: StoreErrorKind::Unavailable,
+        may_have_happened: true,
+    };
+    match status(&told) {
+        Some(507) => return certain(StoreErrorKind::Full),
+        // Whatever else the answer says, it may have been done.
+        Some(500..) => return unknown,
+        _ => {}
+    }
+    if holds(&NO_BUCKET) {
         return certain(StoreErrorKind::NoStore);
     }
-    if FULL.iter().any(|code| told.contains(code)) {
+    if holds(&FULL) {
         return certain(StoreErrorKind::Full);
     }
     match error {
@@ -66,22 +81,38 @@ pub(super) fn verdict(error: &object_store::Error) -> Verdict {
             certain(StoreErrorKind::AlreadyExists)
         }
         object_store::Error::PermissionDenied { .. }
-        | object_store::Error::Unauthenticated { .. } => certain(StoreErrorKind::Denied),
-        _ if told.contains("status code: 416") => certain(StoreErrorKind::Range),
-        // A wrong region, or a request that its server does not understand.
-        _ if told.contains("status code: 30")
-            || told.contains("status code: 400")
-            || told.contains("redirect without LOCATION") =>
-        {
-            certain(StoreErrorKind::Denied)
-        }
-        _ if told.contains("status code: 429") => certain(StoreErrorKind::Unavailable),
-        _ => Verdict {
-            kind: StoreErrorKind::Unavailable,
-            may_have_happened: true,
+        | object_store::Error::Unauthenticated { .. }
+        | object_store::Error::NotImplemented { .. }
+        | object_store::Error::NotSupported { .. }
+        | object_store::Error::UnknownConfigurationKey { .. } => certain(StoreErrorKind::Denied),
+        // One key of a bulk delete that was refused.
+        _ if holds(&["code: AccessDenied", "code: 403"]) => certain(StoreErrorKind::Denied),
+        _ => match status(&told) {
+            Some(416) => certain(StoreErrorKind::Range),
+            Some(404) => certain(StoreErrorKind::NotFound),
+            Some(408 | 429) => certain(StoreErrorKind::Unavailable),
+            Some(400) if holds(&BROKEN_OFF) => certain(StoreErrorKind::Unavailable),
+            // A wrong region, or a request that its server does not understand.
+            Some(300..400 | 400 | 401 | 403) => certain(StoreErrorKind::Denied),
+            None if told.contains("redirect without LOCATION") => certain(StoreErrorKind::Denied),
+            _ => unknown,
         },
     }
 }
+
+/// The status of an answer; `None` where there was none.
+fn status(told: &str) -> Option<u16> {
+    let (_, behind) = told.split_once("status code: ")?;
+    behind.get(..3)?.parse().ok()
+}
+
+/// Codes of a request that did not arrive whole.
+const BROKEN_OFF: [&str; 4] = [
+    "RequestTimeout",
+    "IncompleteBody",
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+];
 
 /// Codes of a bucket or container that is not there.
 const NO_BUCKET: [&str; 4] = [
@@ -92,17 +123,20 @@ const NO_BUCKET: [&str; 4] = [
 ];
 
 /// Codes of a store that takes no more.
-const FULL: [&str; 5] = [
+const FULL: [&str; 4] = [
     "QuotaExceeded",
     "XMinioStorageFull",
     "InsufficientStorage",
-    "status code: 507",
     "AccountLimitExceeded",
 ];
 
 /// What to do about the codes that people meet.
 fn advice(told: &str) -> Option<&'static str> {
-    let known: [(&[&str], &str); 7] = [
+    let known: [(&[&str], &str); 8] = [
+        (
+            &["BlobArchived", "InvalidObjectState"],
+            "it was moved to an archive, from which it has to be fetched first",
+        ),
         (
             &NO_BUCKET,
             "create the bucket or container, or correct its name",
@@ -179,5 +213,73 @@ fn shortened(error: &object_store::Error) -> String {
     match line.char_indices().nth(CHARACTERS_MAX) {
         Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(text: &str) -> (StoreErrorKind, bool) {
+        let error = object_store::Error::Generic {
+            store: "S3",
+            source: text.to_owned().into(),
+        };
+        let Verdict {
+            kind,
+            may_have_happened,
+        } = verdict(&error);
+        (kind, may_have_happened)
+    }
+
+    #[test]
+    fn answers_are_sorted_by_their_status_first() {
+        for (text, kind, may_have_happened) in [
+            (
+                "status code: 503: status code: 400",
+                StoreErrorKind::Unavailable,
+                true,
+            ),
+            (
+                "status code: 500: InsufficientStorage",
+                StoreErrorKind::Unavailable,
+                true,
+            ),
+            ("status code: 507: full", StoreErrorKind::Full, false),
+            (
+                "status code: 403: QuotaExceeded",
+                StoreErrorKind::Full,
+                false,
+            ),
+            (
+                "status code: 404: NoSuchBucket",
+                StoreErrorKind::NoStore,
+                false,
+            ),
+            (
+                "status code: 403: AccessDenied",
+                StoreErrorKind::Denied,
+                false,
+            ),
+            (
+                "status code: 400: RequestTimeout",
+                StoreErrorKind::Unavailable,
+                false,
+            ),
+            (
+                "status code: 400: AuthorizationHeaderMalformed",
+                StoreErrorKind::Denied,
+                false,
+            ),
+            ("status code: 416: ", StoreErrorKind::Range, false),
+            (
+                "failed for key a: no (code: AccessDenied)",
+                StoreErrorKind::Denied,
+                false,
+            ),
+            ("error sending request", StoreErrorKind::Unavailable, true),
+        ] {
+            assert_eq!(sorted(text), (kind, may_have_happened), "{text}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Listing, and deleting many.
 
 use futures_util::{StreamExt, TryStreamExt};
-use object_store::{ObjectStoreExt, path::Path};
+use object_store::path::Path;
 
 use super::{Shared, failure::failure};
 use crate::{
@@ -95,13 +95,6 @@ pub(super) async fn delete_all(shared: &Shared, keys: &[Key]) -> Result<(), Stor
         return Ok(());
     };
     let client = &shared.clients.patient;
-    if keys.len() == 1 {
-        // A bulk delete of one is a larger request, and on S3 needs another permission.
-        return match client.delete(&shared.path(first)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failure(Operation::Delete, shared.name(first), error)),
-        };
-    }
     let paths: Vec<_> = keys.iter().map(|key| Ok(shared.path(key))).collect();
     let deleted = client.delete_stream(futures_util::stream::iter(paths).boxed());
     let deleted = deleted.filter_map(async |deleted| match deleted {
@@ -109,7 +102,10 @@ pub(super) async fn delete_all(shared: &Shared, keys: &[Key]) -> Result<(), Stor
         other => Some(other),
     });
     let deleted = deleted.try_for_each(async |_| Ok(()));
-    let what = || format!("{} and {} more", shared.name(first), keys.len() - 1);
+    let what = || match keys.len() {
+        1 => shared.name(first),
+        many => format!("{} and {} more", shared.name(first), many - 1),
+    };
     deleted
         .await
         .map_err(|error| failure(Operation::Delete, what(), error))

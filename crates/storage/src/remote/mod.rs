@@ -68,8 +68,10 @@ const DELETES_MAX: usize = 1000;
 ///   was meant.
 /// - An object too large for one request is put together under a name that nobody else uses, outside of
 ///   all keys, and then copied to its own under the condition that nothing is there.
-/// - Visible implies durable, so there is nothing to settle; leftovers of uploads that died are
-///   deleted there.
+/// - Visible implies durable, so there is nothing to settle. Leftovers of uploads that died lie outside
+///   of all keys, for the provider's lifecycle rules.
+///
+/// Its calls block and must not be made from asynchronous code.
 #[derive(Clone, Debug)]
 pub struct RemoteStore {
     shared: Arc<Shared>,
