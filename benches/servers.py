@@ -103,6 +103,8 @@ def measure(folder, direct, delayed, arguments):
                                  "--cache", url(endpoint, cache), "--target", url(endpoint, points))
             sides[f"ingest{name}"].append(took)
             peaks.append(peak)
+            # As `replicate` leaves it once it has caught up.
+            run(afterimage, "prune", "--group", "g", "--target", url(direct, points), "--keep", "forever", "--take-over")
             if not name:
                 sides["restore alone"].append(moved(direct, "--from", f"{points}/g/layers"))
             disk = folder / "disk.raw"
