@@ -107,10 +107,46 @@ impl StreamReader {
     ///
     /// The store failed, the segment is damaged, or it does not go on where the one before it ended.
     pub fn next_segment(&mut self) -> Result<Option<Segment>, CacheError> {
+        self.next_segment_of(&mut |_| None)
+    }
+
+    /// The number of the segment that comes next.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.at.map_or(0, |at| at.segment + 1)
+    }
+
+    /// Loads a segment of the stream elsewhere, to be given to
+    /// [`next_segment_of`](StreamReader::next_segment_of) when it is its turn.
+    pub fn loader(
+        &self,
+        number: u64,
+    ) -> impl FnOnce() -> Result<Option<Segment>, CacheError> + Send + 'static {
+        let (store, group, stream) = (
+            Arc::clone(&self.store),
+            self.group.clone(),
+            self.stream.clone(),
+        );
+        move || {
+            let key = segment_key(&group, &stream, number);
+            load_segment(&store, &key, &group, &stream, number)
+        }
+    }
+
+    /// As [`next_segment`](StreamReader::next_segment), with segments that were loaded before where
+    /// `loaded` has them.
+    ///
+    /// # Errors
+    ///
+    /// Those of `next_segment`.
+    pub fn next_segment_of(
+        &mut self,
+        loaded: &mut dyn FnMut(u64) -> Option<Segment>,
+    ) -> Result<Option<Segment>, CacheError> {
         if self.resuming
             && let Some(position) = self.at
         {
-            let Some(mut segment) = self.load(position.segment)? else {
+            let Some(mut segment) = self.load(position.segment, None)? else {
                 let key = segment_key(&self.group, &self.stream, position.segment);
                 return Err(missing_anchor(&key));
             };
@@ -129,8 +165,8 @@ impl StreamReader {
                 return Ok(Some(segment));
             }
         }
-        let number = self.at.map_or(0, |at| at.segment + 1);
-        let Some(segment) = self.load(number)? else {
+        let number = self.next_number();
+        let Some(segment) = self.load(number, loaded(number))? else {
             return Ok(None);
         };
         self.check_chain(&segment)?;
@@ -173,9 +209,12 @@ impl StreamReader {
         }
     }
 
-    fn load(&self, number: u64) -> Result<Option<Segment>, CacheError> {
+    fn load(&self, number: u64, loaded: Option<Segment>) -> Result<Option<Segment>, CacheError> {
         let key = segment_key(&self.group, &self.stream, number);
-        let loaded = load_segment(&self.store, &key, &self.group, &self.stream, number)?;
+        let loaded = match loaded {
+            Some(segment) => Some(segment),
+            None => load_segment(&self.store, &key, &self.group, &self.stream, number)?,
+        };
         let fidelity = loaded
             .as_ref()
             .map(|segment| segment.container.header.fidelity);

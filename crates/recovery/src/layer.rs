@@ -21,6 +21,7 @@ use crate::{
     error::{RecoveryError, RecoveryErrorKind},
     manifest::LayerRef,
     name::{index_key, layer_key},
+    preloaded::Preloaded,
     read_cache::ReadCache,
 };
 
@@ -38,6 +39,8 @@ pub struct Layer {
     store: Arc<dyn Store>,
     /// Where the frames lie: the object itself, or the layers of an index.
     places: Vec<Key>,
+    /// All of its index, where that was read at once.
+    index: Option<Preloaded>,
     cache: OnceLock<(Arc<ReadCache>, u32)>,
 }
 
@@ -101,11 +104,13 @@ impl Layer {
             }
             ObjectKind::Layer | ObjectKind::Segment => vec![key.clone()],
         };
+        let index = Preloaded::of(store.as_ref(), &key, &container)?;
         Ok(Layer {
             key,
             container,
             store,
             places,
+            index,
             cache: OnceLock::new(),
         })
     }
@@ -134,6 +139,10 @@ impl Layer {
     ///
     /// The store failed.
     pub fn read(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let index = self.index.as_ref();
+        if let Some(bytes) = index.and_then(|index| index.get(&range)) {
+            return Ok(bytes);
+        }
         self.store.read_range(&self.key, range)
     }
 

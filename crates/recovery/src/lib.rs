@@ -32,6 +32,7 @@ mod output;
 mod pack;
 pub mod page;
 pub mod point;
+mod preloaded;
 mod prune;
 mod read_cache;
 mod record;

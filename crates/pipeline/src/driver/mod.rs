@@ -16,6 +16,7 @@
 //! those before it find that nobody listens. When what is handed on cannot be committed any more,
 //! `halt` spares them the work. The first failure is the one reported.
 
+mod ahead;
 mod ask;
 mod commit;
 mod flow;

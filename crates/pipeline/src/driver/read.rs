@@ -5,7 +5,7 @@ use std::time::Duration;
 use afterimage_cache::{Segment, StreamReader};
 use crossbeam_channel::Sender;
 
-use super::{Flow, Told};
+use super::{Flow, Told, ahead::SegmentsAhead};
 use crate::{
     figures::{Figures, Stage},
     stages::ReadMark,
@@ -43,6 +43,7 @@ impl Reading<'_> {
     pub(super) fn run(mut self, output: &Sender<Flow<Box<Segment>>>, tell: &Sender<Told>) {
         let mut idle: u32 = 0;
         let is_billed = self.reader.is_billed();
+        let mut ahead = SegmentsAhead::default();
         let mut is_first = true;
         let is_stopped = |poll: &Option<(&Stop, Duration)>| {
             let stopped = poll.is_some_and(|(stop, _)| stop.is_stopped());
@@ -50,7 +51,12 @@ impl Reading<'_> {
         };
         while !is_stopped(&self.poll) {
             let looked = self.figures.busy(Stage::Read, 0, || {
-                let next = self.reader.next_segment()?;
+                let next = self
+                    .reader
+                    .next_segment_of(&mut |number| ahead.take(number))?;
+                if is_billed {
+                    ahead.go_on(&self.reader, next.is_some());
+                }
                 if next.is_none() && is_listing_due(idle, is_first, is_billed) {
                     self.reader.check_no_gap()?;
                     is_first = false;
