@@ -59,8 +59,8 @@ fn once_it_runs_the_cache_is_not_listed() {
     let (to_cache, to_target) = (to_cache.since(&of_cache), to_target.since(&of_target));
     eprintln!("twenty points: {to_cache:?} to the cache, {to_target:?} to the target");
     assert_eq!(to_cache.lists, 0, "{to_cache:?}");
-    // A commit looks for the boundary behind it, and that is all.
-    assert!(to_target.lists <= 20, "{to_target:?}");
-    assert!(to_target.puts <= 20 * 2 + 2, "{to_target:?}");
+    // A commit looks for the boundary behind it; the rest is upkeep, which goes by the clock.
+    assert!(to_target.lists <= 20 * 4, "{to_target:?}");
+    assert!(to_target.puts <= 20 * 4, "{to_target:?}");
     assert!(source.check(&target) == 23);
 }
