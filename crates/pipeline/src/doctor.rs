@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use afterimage_storage::{
-    Address, Key, Nonces, RemoteStore, Store, StoreError, StoreErrorKind, probe,
-};
+use afterimage_storage::{Key, Nonces, RemoteStore, Store, StoreError, StoreErrorKind, probe};
 
 use crate::{
     clock::{instant, system_clock},
     error::Error,
-    location::open_store,
+    location::{Location, open_remote, open_store, parse},
 };
 
 /// Who is to use a store.
@@ -86,7 +84,7 @@ pub fn examine(url: &str, role: Role) -> Vec<Finding> {
         "it answers, has the place and takes the credentials",
     ));
     let nonces = Nonces::from_os();
-    let id: String = nonces.next().iter().map(|b| format!("{b:02x}")).collect();
+    let id = nonces.next_text();
     let key = Key::new(&format!("afterimage-probe/{id}")).expect("hexadecimal digits are a key");
     let created = store.create(&key, &[bytes::Bytes::from_static(b"probe")]);
     findings.push(permission("create", true, created.as_ref().err()));
@@ -122,14 +120,12 @@ pub fn examine(url: &str, role: Role) -> Vec<Finding> {
 }
 
 fn open(url: &str) -> Result<(Arc<dyn Store>, Option<RemoteStore>), Error> {
-    match Address::parse(url) {
-        None => Ok((open_store(url)?, None)),
-        Some(address) => {
-            let address = address.map_err(|error| Error::invalid(error.to_string()))?;
-            let remote = RemoteStore::connect(address)?;
-            remote.check()?;
+    match parse(url)? {
+        Location::Remote(address) => {
+            let remote = open_remote(*address)?;
             Ok((Arc::new(remote.clone()), Some(remote)))
         }
+        Location::Memory | Location::Folder(_) => Ok((open_store(url)?, None)),
     }
 }
 

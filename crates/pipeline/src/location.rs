@@ -28,11 +28,17 @@ pub fn open_store(url: &str) -> Result<Arc<dyn Store>, Error> {
         Location::Memory => Ok(Arc::new(MemoryStore::new())),
         Location::Folder(path) => Ok(Arc::new(LocalStore::open(path)?)),
         Location::Remote(address) => {
-            let store = RemoteStore::connect(*address)?;
-            store.check()?;
+            let store = open_remote(*address)?;
             Ok(Arc::new(store))
         }
     }
+}
+
+/// Connects to a place in an object store and asks it for something.
+pub(crate) fn open_remote(address: Address) -> Result<RemoteStore, Error> {
+    let store = RemoteStore::connect(address)?;
+    store.check()?;
+    Ok(store)
 }
 
 /// Opens the store that a URL names, for a worker or an agent: one in an object store is probed, unless
@@ -70,13 +76,13 @@ pub fn open_existing_store(url: &str) -> Result<Arc<dyn Store>, Error> {
     open_store(url)
 }
 
-enum Location<'a> {
+pub(crate) enum Location<'a> {
     Memory,
     Folder(&'a Path),
     Remote(Box<Address>),
 }
 
-fn parse(url: &str) -> Result<Location<'_>, Error> {
+pub(crate) fn parse(url: &str) -> Result<Location<'_>, Error> {
     if let Some(address) = Address::parse(url) {
         let address = address.map_err(|error| Error::invalid(error.to_string()))?;
         return Ok(Location::Remote(Box::new(address)));

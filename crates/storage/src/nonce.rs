@@ -56,6 +56,19 @@ impl Nonces {
     }
 }
 
+impl Nonces {
+    /// The next value as 32 hexadecimal digits, which are a part of a key.
+    ///
+    /// # Panics
+    ///
+    /// As [`next`](Nonces::next).
+    #[must_use]
+    pub fn next_text(&self) -> String {
+        let value = self.next();
+        value.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 fn mixed(state: u64) -> u64 {
     let once = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let twice = (once ^ (once >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -48,7 +48,7 @@ pub enum ProbeError {
 ///
 /// Where the system has no threads for the racers.
 pub fn probe(store: &Arc<dyn Store>, nonces: &Nonces) -> Result<(), ProbeError> {
-    let id: String = nonces.next().iter().map(|b| format!("{b:02x}")).collect();
+    let id = nonces.next_text();
     let folder = Key::new(&format!("afterimage-probe/{id}")).expect("hexadecimal digits are a key");
     let names: Vec<Key> = (0..ROUNDS)
         .map(|round| folder.join(&round.to_string()).expect("a number is a part"))

@@ -14,27 +14,22 @@
 //! Each create puts a nonce into the object's metadata, and by that it is ours. A copy of what was put
 //! together before has no metadata of its own; it is ours by its size and hash.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use object_store::{
     Attribute, AttributeValue, GetOptions, ObjectStoreExt, PutMode, PutOptions, PutPayload,
     path::Path,
 };
-use tokio::time::Instant;
 
 use super::{
     Provider, Shared,
     failure::{failure, verdict},
+    patience::Patience,
 };
 use crate::{
     error::{Effect, Operation, StoreError, StoreErrorKind},
     key::Key,
 };
-
-/// The longest wait before the same bytes are sent again.
-const WAIT_MAX: Duration = Duration::from_secs(10);
-/// The wait after the first failure.
-const WAIT_FIRST: Duration = Duration::from_millis(100);
 
 /// What a look at the name found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +64,14 @@ pub(super) async fn create(
     key: &Key,
     payload: PutPayload,
 ) -> Result<(), StoreError> {
-    let nonce = super::hexadecimal(&shared.nonces.next());
+    let nonce = shared.nonces.next_text();
     let (payload, nonce) = (&payload, nonce.as_str());
     decide(shared, key, &Sent::Whole { payload, nonce }).await
 }
 
 /// Sends it until it is known what came of it.
 pub(super) async fn decide(shared: &Shared, key: &Key, sent: &Sent<'_>) -> Result<(), StoreError> {
-    let began = Instant::now();
-    let mut wait = WAIT_FIRST;
+    let mut patience = Patience::begin(shared);
     let mut in_doubt = false;
     loop {
         let Err(error) = send(shared, key, sent).await else {
@@ -113,11 +107,9 @@ pub(super) async fn decide(shared: &Shared, key: &Key, sent: &Sent<'_>) -> Resul
             failed.kind = StoreErrorKind::Unavailable;
             failed.effect = Effect::Unknown;
         }
-        if began.elapsed() + wait > shared.address.patience {
+        if !patience.pause().await {
             return Err(failed);
         }
-        tokio::time::sleep(jittered(wait, &shared.nonces.next())).await;
-        wait = (wait * 2).min(WAIT_MAX);
     }
 }
 
@@ -144,17 +136,14 @@ async fn send(shared: &Shared, key: &Key, sent: &Sent<'_>) -> Result<(), object_
 
 /// Waits until a copy is there whole: Azure may answer while it still copies, and does not say so here.
 async fn copied(shared: &Shared, key: &Key, sent: &Sent<'_>) -> Result<(), object_store::Error> {
-    let began = Instant::now();
-    let mut wait = WAIT_FIRST;
+    let mut patience = Patience::begin(shared);
     while look(shared, key, sent).await? != There::Ours {
-        if began.elapsed() + wait > shared.address.patience {
+        if !patience.pause().await {
             return Err(object_store::Error::Generic {
                 store: "Azure",
                 source: "the copy that it began does not come to an end".into(),
             });
         }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(WAIT_MAX);
     }
     Ok(())
 }
@@ -205,9 +194,3 @@ async fn hash(
 
 /// Bytes that are read back at a time.
 const LOOK_BYTES: u64 = 8 << 20;
-
-/// From half of `wait` to all of it, so that those who failed together do not come again together.
-pub(super) fn jittered(wait: Duration, nonce: &[u8; 16]) -> Duration {
-    let [byte, ..] = *nonce;
-    wait / 2 + wait / 2 * u32::from(byte) / 255
-}

@@ -5,6 +5,7 @@
 //! | [`Address`] | how a place is written |
 //! | `connect` | clients of the provider's protocol |
 //! | `requests` | counting what is billed |
+//! | `patience` | how long something is tried again |
 //! | `create` | creates whose outcome is in doubt |
 //! | `upload` | objects larger than one request |
 //! | `ahead` | ranges fetched before they are asked for |
@@ -18,26 +19,22 @@ mod connect;
 mod create;
 mod failure;
 mod list;
+mod patience;
 mod requests;
 mod runtime;
 mod upload;
 
-use std::{
-    future::Future,
-    ops::Range,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{future::Future, ops::Range, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt, path::Path};
-use tokio::{runtime::Runtime, sync::Semaphore, time::Instant};
+use tokio::{runtime::Runtime, sync::Semaphore};
 
 pub use self::{
     address::{Address, InvalidAddress, Provider},
     requests::Requests,
 };
-use self::{connect::Clients, failure::failure, requests::Counter};
+use self::{connect::Clients, failure::failure, patience::Patience, requests::Counter};
 use crate::{
     error::{Operation, StoreError, StoreErrorKind},
     key::Key,
@@ -49,10 +46,6 @@ use crate::{
 /// Bytes that are kept of what was fetched ahead and of what is on its way up, each, for all users of a
 /// store together.
 const AHEAD_BYTES_MAX: usize = 32 << 20;
-/// The wait before what was answered wrongly is asked for again; the next ones are twice as long.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// The longest of them.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Keys of one bulk delete.
 const DELETES_MAX: usize = 1000;
 
@@ -146,7 +139,7 @@ impl RemoteStore {
     /// What keeps it from answering, with what to do about it.
     pub fn check(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
-        let absent = shared.staged(&shared.nonces.next());
+        let absent = shared.staged();
         let asked = shared.run(shared.clients.patient.get(&absent));
         match asked.map_err(|error| failure(Operation::Open, &shared.address, error)) {
             Ok(_) => Ok(()),
@@ -187,8 +180,8 @@ impl Shared {
     }
 
     /// A path that no key has: parts of keys begin with a letter or a digit.
-    fn staged(&self, nonce: &[u8; 16]) -> Path {
-        let name = hexadecimal(nonce);
+    fn staged(&self) -> Path {
+        let name = self.nonces.next_text();
         match self.address.prefix.as_ref() {
             "" => Path::from(format!("{STAGING}/{name}")),
             prefix => Path::from(format!("{prefix}/{STAGING}/{name}")),
@@ -215,16 +208,13 @@ impl Shared {
         &self,
         mut request: impl AsyncFnMut() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let began = Instant::now();
-        let mut wait = FIRST_WAIT;
+        let mut patience = Patience::begin(self);
         loop {
             match request().await {
-                Err(error)
-                    if error.kind == StoreErrorKind::Unavailable
-                        && began.elapsed() + wait <= self.address.patience =>
-                {
-                    tokio::time::sleep(create::jittered(wait, &self.nonces.next())).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                Err(error) if error.kind == StoreErrorKind::Unavailable => {
+                    if !patience.pause().await {
+                        return Err(error);
+                    }
                 }
                 ended => return ended,
             }
@@ -245,8 +235,7 @@ impl Shared {
     /// The client tries again what was not answered. What was answered wrongly, such as with another
     /// range, is tried again here.
     async fn fetch(&self, key: &Key, range: Option<GetRange>) -> Result<(u64, Bytes), StoreError> {
-        let began = Instant::now();
-        let mut wait = FIRST_WAIT;
+        let mut patience = Patience::begin(self);
         loop {
             let failed = match self.fetch_once(key, range.clone()).await {
                 Ok((size, bytes)) if is_whole(range.as_ref(), size, &bytes) => {
@@ -273,14 +262,12 @@ impl Shared {
                 let kind = StoreErrorKind::Range;
                 return Err(StoreError::new(Operation::Read, self.name(key), kind));
             }
-            if began.elapsed() + wait > self.address.patience {
+            if !patience.pause().await {
                 return Err(StoreError {
                     kind: StoreErrorKind::Unavailable,
                     ..failed
                 });
             }
-            tokio::time::sleep(create::jittered(wait, &self.nonces.next())).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
@@ -321,10 +308,6 @@ const fn is_within(range: &GetRange, size: u64) -> bool {
 
 /// The part of a path that is no part of a key.
 const STAGING: &str = "_staging";
-
-fn hexadecimal(nonce: &[u8; 16]) -> String {
-    nonce.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Bytes in units of permits, rounded up.
 const fn kibibytes(bytes: usize) -> usize {

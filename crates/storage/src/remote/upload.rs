@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, path::Path};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::task::JoinSet;
 
 use super::{
-    FIRST_WAIT, LONGEST_WAIT, Shared,
-    create::{Digest, Sent, create, decide, jittered},
+    Shared,
+    create::{Digest, Sent, create, decide},
     failure::{failure, verdict},
     kibibytes,
+    patience::Patience,
 };
 use crate::{
     error::{Operation, StoreError, StoreErrorKind},
@@ -117,16 +118,13 @@ async fn again<T>(
     shared: &Shared,
     mut request: impl AsyncFnMut() -> Result<T, object_store::Error>,
 ) -> Result<T, object_store::Error> {
-    let began = Instant::now();
-    let mut wait = FIRST_WAIT;
+    let mut patience = Patience::begin(shared);
     loop {
         match request().await {
-            Err(error)
-                if verdict(&error).kind == StoreErrorKind::Unavailable
-                    && began.elapsed() + wait <= shared.address.patience =>
-            {
-                tokio::time::sleep(jittered(wait, &shared.nonces.next())).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
+            Err(error) if verdict(&error).kind == StoreErrorKind::Unavailable => {
+                if !patience.pause().await {
+                    return Err(error);
+                }
             }
             ended => return ended,
         }
@@ -135,7 +133,7 @@ async fn again<T>(
 
 impl Parts {
     async fn begin(shared: &Shared) -> Result<Parts, object_store::Error> {
-        let path = shared.staged(&shared.nonces.next());
+        let path = shared.staged();
         let client = &shared.clients.patient;
         let begun = again(shared, async || client.put_multipart(&path).await);
         let upload = begun.await?;
