@@ -11,6 +11,6 @@ mod reader;
 mod writer;
 
 pub use error::{CacheError, CacheErrorKind};
-pub use name::{segment_key, segment_number, stream_prefix, streams};
+pub use name::{claim_key, claimed_epoch, segment_key, segment_number, stream_prefix, streams};
 pub use reader::{Segment, StreamReader, check_anchor, load_segment, open_segment};
 pub use writer::{SegmentLimits, StreamWriter, WriterOptions};

@@ -1,12 +1,15 @@
 //! Names of segments.
 
-use afterimage_changelog::Name;
+use afterimage_changelog::{Epoch, Name, limits::NUMBER_MAX};
 use afterimage_storage::{Key, Store};
 
 use crate::error::CacheError;
 
 /// Digits of a number in a name: text order is number order.
 const DIGITS: usize = 20;
+
+/// The part of a key that claims have.
+const CLAIMS: &str = "epochs";
 
 /// The prefix of a stream's segments.
 ///
@@ -27,6 +30,28 @@ pub fn stream_prefix(group: &Name, stream: &Name) -> Key {
 pub fn segment_key(group: &Name, stream: &Name, number: u64) -> Key {
     let name = format!("{group}/{stream}/{number:0DIGITS$}.seg");
     Key::new(&name).expect("names and numbers are parts of keys")
+}
+
+/// The key of a writer's claim to an epoch. All of a stream's claims are behind all of its segments.
+///
+/// # Panics
+///
+/// Never: names and numbers are valid parts of a key.
+#[must_use]
+pub fn claim_key(group: &Name, stream: &Name, epoch: Epoch) -> Key {
+    let name = format!("{group}/{stream}/{CLAIMS}/{:0DIGITS$}", epoch.0);
+    Key::new(&name).expect("names and numbers are parts of keys")
+}
+
+/// The epoch in the key of a claim; `None` where it is no such key.
+#[must_use]
+pub fn claimed_epoch(key: &Key) -> Option<Epoch> {
+    let mut parts = key.as_str().rsplit('/');
+    let digits = parts.next()?;
+    let plain = digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let is_claim = plain && parts.next() == Some(CLAIMS);
+    let number = digits.parse().ok().filter(|&number| number <= NUMBER_MAX);
+    number.filter(|_| is_claim).map(Epoch)
 }
 
 /// The number in a segment's key; `None` where it is no such key.
@@ -65,7 +90,7 @@ pub fn streams(store: &dyn Store, group: &Name) -> Result<Vec<Name>, CacheError>
         // Past everything of this stream, where it is one.
         after = Some(match stream {
             Some(stream) if segment_number(&entry.key).is_some() => {
-                let last = segment_key(group, &stream, u64::MAX);
+                let last = claim_key(group, &stream, Epoch(u64::MAX));
                 if names.last() != Some(&stream) {
                     names.push(stream);
                 }

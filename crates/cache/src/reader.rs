@@ -5,13 +5,13 @@ use std::{ops::Range, sync::Arc};
 use afterimage_changelog::{
     Container, Digest, Epoch, Fidelity, Name, ObjectKind, Position, Sequence, container::Index,
 };
-use afterimage_storage::{Key, Store, StoreError, StoreErrorKind};
+use afterimage_storage::{Key, Store, StoreError, StoreErrorKind, Tail};
 use bytes::Bytes;
 
 use crate::{
     error::{CacheError, CacheErrorKind},
     name::{segment_key, segment_number, stream_prefix},
-    writer::open,
+    writer::{open, open_with_tail},
 };
 
 /// A segment whose index has been read and whose place in the chain has been checked.
@@ -272,14 +272,25 @@ pub fn open_segment(
     stream: &Name,
     number: u64,
 ) -> Result<Option<Container>, CacheError> {
-    let container = match open(store, key) {
+    let opened = open_with_its_tail(store, key, group, stream, number)?;
+    Ok(opened.map(|(container, _)| container))
+}
+
+fn open_with_its_tail(
+    store: &dyn Store,
+    key: &Key,
+    group: &Name,
+    stream: &Name,
+    number: u64,
+) -> Result<Option<(Container, Tail)>, CacheError> {
+    let opened = match open_with_tail(store, key) {
         Err(CacheError {
             kind: CacheErrorKind::Store(error),
             ..
         }) if error.kind == StoreErrorKind::NotFound => return Ok(None),
         other => other?,
     };
-    let header = &container.header;
+    let header = &opened.0.header;
     if (header.kind, &header.group, &header.stream, header.number)
         != (ObjectKind::Segment, group, stream, number)
     {
@@ -289,7 +300,7 @@ pub fn open_segment(
         );
         return Err(CacheError::new(key, CacheErrorKind::Misplaced(owner)));
     }
-    Ok(Some(container))
+    Ok(Some(opened))
 }
 
 /// Loads the segment that lies under a key, in a cache or elsewhere, and its index, whatever comes
@@ -306,11 +317,14 @@ pub fn load_segment(
     number: u64,
 ) -> Result<Option<Segment>, CacheError> {
     let store = from.as_ref();
-    let Some(container) = open_segment(store, key, group, stream, number)? else {
+    let Some((container, tail)) = open_with_its_tail(store, key, group, stream, number)? else {
         return Ok(None);
     };
     let index = container
-        .index(|range| store.read_range(key, range))
+        .index(|range| match tail.get(&range) {
+            Some(bytes) => Ok(bytes),
+            None => store.read_range(key, range),
+        })
         .map_err(|error| CacheError::open(key, error))?;
     Ok(Some(Segment {
         key: key.clone(),

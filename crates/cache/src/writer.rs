@@ -5,7 +5,7 @@ use std::sync::Arc;
 use afterimage_changelog::{
     Container, ContainerBuilder, Digest, Disk, Epoch, Fidelity, Header, Marker, MarkerKind, Name,
     ObjectId, ObjectKind, Row, RowKind, SECTOR, Sequence, Timestamp,
-    container::TAIL_BYTES,
+    container::{BILLED_TAIL_BYTES, TAIL_BYTES},
     count,
     frame::FrameEncoder,
     length,
@@ -13,12 +13,12 @@ use afterimage_changelog::{
     marker::marker_name,
     size,
 };
-use afterimage_storage::{Key, Nonces, Store, StoreErrorKind};
+use afterimage_storage::{Key, Nonces, Store, StoreErrorKind, Tail};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
     error::{CacheError, CacheErrorKind},
-    name::{segment_key, segment_number, stream_prefix},
+    name::{claim_key, claimed_epoch, segment_key, segment_number, stream_prefix},
 };
 
 /// When a segment is sealed.
@@ -76,6 +76,8 @@ pub struct StreamWriter {
     encoder: FrameEncoder,
     segment: Option<OpenSegment>,
     sealed_bytes: u64,
+    /// Whether a segment of this epoch is known to go on where the stream ended.
+    is_owner: bool,
     failed: bool,
 }
 
@@ -87,8 +89,8 @@ struct OpenSegment {
 }
 
 impl StreamWriter {
-    /// Takes a stream over: goes on behind its last segment, with a higher epoch. The old writer, if
-    /// one is left, is fenced out by the first segment sealed here.
+    /// Takes a stream over: goes on behind its last segment, with a higher epoch that it claims for
+    /// itself. The old writer, if one is left, is fenced out by the first segment sealed here.
     ///
     /// What an earlier writer left visible is made durable before it is believed: whoever asks for
     /// [`StreamWriter::last`] may forget the records up to it.
@@ -104,11 +106,11 @@ impl StreamWriter {
         store
             .settle(&stream_prefix(&options.group, &options.stream))
             .map_err(CacheError::store)?;
-        let head = head(store.as_ref(), &options.group, &options.stream)?;
+        let (head, claimed) = head(store.as_ref(), &options.group, &options.stream)?;
         let (epoch, number, predecessor, sequence) = match &head {
-            None => (Epoch(1), 0, Digest::NONE, Sequence::FIRST),
+            None => (Epoch(0), 0, Digest::NONE, Sequence::FIRST),
             Some(Container { header, footer, .. }) => (
-                Epoch(header.epoch.0 + 1),
+                header.epoch,
                 header.number + 1,
                 footer.digest,
                 Sequence(footer.last.0 + 1),
@@ -118,6 +120,7 @@ impl StreamWriter {
             options.disks = joined(head.header.disks, options.disks);
         }
         check_frames(&options)?;
+        let epoch = claim(store.as_ref(), &options, epoch.max(claimed))?;
         let encoder = FrameEncoder::new(options.level);
         Ok(StreamWriter {
             store,
@@ -130,6 +133,7 @@ impl StreamWriter {
             encoder,
             segment: None,
             sealed_bytes: 0,
+            is_owner: false,
             failed: false,
         })
     }
@@ -287,7 +291,10 @@ impl StreamWriter {
         // Until the outcome is known nothing else may go to this number.
         self.failed = true;
         self.create(&key, &parts, sealed.digest)?;
-        self.check_last(&key)?;
+        if !self.is_owner || self.is_taken_over()? {
+            self.check_last(&key)?;
+        }
+        self.is_owner = true;
         self.failed = false;
         self.number += 1;
         self.predecessor = sealed.digest;
@@ -328,6 +335,19 @@ impl StreamWriter {
                 }
                 Err(reading) => return Err(reading),
             }
+        }
+    }
+
+    /// Whether anybody has opened the stream since: only he can have used and covered a number of ours.
+    fn is_taken_over(&self) -> Result<bool, CacheError> {
+        let WriterOptions { group, stream, .. } = &self.options;
+        match self
+            .store
+            .size(&claim_key(group, stream, Epoch(self.epoch.0 + 1)))
+        {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
+            Err(error) => Err(CacheError::store(error)),
         }
     }
 
@@ -478,31 +498,55 @@ fn check_frames(options: &WriterOptions) -> Result<(), CacheError> {
     ))
 }
 
-/// Opens the last segment of a stream.
-fn head(store: &dyn Store, group: &Name, stream: &Name) -> Result<Option<Container>, CacheError> {
+/// Claims the first epoch behind `behind` that nobody has; it is this writer's alone.
+///
+/// So a writer that finds the epoch after its own unclaimed knows that nobody has opened the stream since.
+fn claim(store: &dyn Store, options: &WriterOptions, behind: Epoch) -> Result<Epoch, CacheError> {
+    let mut epoch = behind;
+    loop {
+        epoch.0 += 1;
+        match store.create(&claim_key(&options.group, &options.stream, epoch), &[]) {
+            Err(error) if error.kind == StoreErrorKind::AlreadyExists => {}
+            created => return created.map(|()| epoch).map_err(CacheError::store),
+        }
+    }
+}
+
+/// Opens the last segment of a stream; gives the last epoch that was claimed besides.
+fn head(
+    store: &dyn Store,
+    group: &Name,
+    stream: &Name,
+) -> Result<(Option<Container>, Epoch), CacheError> {
     const PAGE: usize = 1000;
     let prefix = stream_prefix(group, stream);
-    let mut last: Option<Key> = None;
+    let (mut last, mut claimed) = (None, Epoch(0));
+    let mut after: Option<Key> = None;
     loop {
         let page = store
-            .list(&prefix, last.as_ref(), PAGE)
+            .list(&prefix, after.as_ref(), PAGE)
             .map_err(CacheError::store)?;
         let full = count(page.len()) == count(PAGE);
-        let mut segments = page.into_iter().map(|entry| entry.key);
-        last = segments.rfind(|key| segment_number(key).is_some()).or(last);
+        let keys = || page.iter().map(|entry| &entry.key);
+        last = keys()
+            .rfind(|key| segment_number(key).is_some())
+            .cloned()
+            .or(last);
+        claimed = keys().filter_map(claimed_epoch).fold(claimed, Epoch::max);
+        after = page.last().map(|entry| entry.key.clone());
         if !full {
             break;
         }
     }
     let Some(key) = last else {
-        return Ok(None);
+        return Ok((None, claimed));
     };
     let head = open(store, &key)?;
     let header = &head.header;
     if (header.kind, &header.group, &header.stream) == (ObjectKind::Segment, group, stream)
         && Some(header.number) == segment_number(&key)
     {
-        return Ok(Some(head));
+        return Ok((Some(head), claimed));
     }
     let owner = format!(
         "{}/{} as number {}",
@@ -512,11 +556,25 @@ fn head(store: &dyn Store, group: &Name, stream: &Name) -> Result<Option<Contain
 }
 
 pub(crate) fn open(store: &dyn Store, key: &Key) -> Result<Container, CacheError> {
+    Ok(open_with_tail(store, key)?.0)
+}
+
+/// Opens an object, and gives what was read of its end besides.
+pub(crate) fn open_with_tail(
+    store: &dyn Store,
+    key: &Key,
+) -> Result<(Container, Tail), CacheError> {
+    let tail_bytes = if store.requests().is_some() {
+        BILLED_TAIL_BYTES
+    } else {
+        TAIL_BYTES
+    };
     let tail = store
-        .read_tail(key, TAIL_BYTES)
+        .read_tail(key, tail_bytes)
         .map_err(CacheError::store)?;
-    Container::open(tail.size, &tail.bytes, |range| store.read_range(key, range))
-        .map_err(|error| CacheError::open(key, error))
+    let container = Container::open(tail.size, &tail.bytes, |range| store.read_range(key, range));
+    let container = container.map_err(|error| CacheError::open(key, error))?;
+    Ok((container, tail))
 }
 
 /// The disks of before, with the size and sector size of now, and the new ones behind them.

@@ -22,6 +22,9 @@ use crate::{
 
 /// Bytes worth asking for at first: footer and directory of most objects, the whole of small ones.
 pub const TAIL_BYTES: u64 = 64 << 10;
+/// The same where each request is billed and has to come back before the next: with it comes the whole
+/// index of most objects, and many objects whole.
+pub const BILLED_TAIL_BYTES: u64 = 256 << 10;
 
 /// An opened container: everything but pages and frames.
 #[derive(Clone, Debug, PartialEq, Eq)]

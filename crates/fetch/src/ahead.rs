@@ -46,6 +46,10 @@ impl FrameSource for Ahead<'_> {
         self.source.entry(object, frame)
     }
 
+    fn is_billed(&self) -> bool {
+        self.source.is_billed()
+    }
+
     fn read(&self, place: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
         if let Some((fetching, numbers)) = &self.fetching
             && let Some(number) = numbers.get(&(place, range.start))

@@ -43,6 +43,12 @@ pub trait FrameSource: Debug + Sync {
     /// The store failed.
     fn read(&self, place: u32, range: Range<u64>) -> Result<Bytes, StoreError>;
 
+    /// Whether each request is billed and has to come back before its bytes are there: few large ones
+    /// are better then, even where they fetch what nobody needs.
+    fn is_billed(&self) -> bool {
+        false
+    }
+
     /// Begins to fetch stored bytes of places that will be read soon; `None` where that gains nothing.
     fn read_ahead(&self, _wanted: &[(u32, Range<u64>)]) -> Option<Box<dyn ReadAhead>> {
         None

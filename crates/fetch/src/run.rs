@@ -8,11 +8,15 @@ use crate::{FrameSource, error::FetchError};
 
 /// Bytes that one request fetches at most.
 const RUN_BYTES_MAX: u64 = 4 << 20;
+/// The same where requests are billed.
+const BILLED_RUN_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of payload in the frames of one run at most, so that whoever decompresses them knows what
 /// it takes.
 const RUN_RAW_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of frames nobody needs that a request fetches along rather than be two requests.
 const GAP_BYTES_MAX: u64 = 32 << 10;
+/// The same where requests are billed: what a connection brings in about the time that one takes.
+const BILLED_GAP_BYTES_MAX: u64 = 512 << 10;
 
 /// A frame that is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +38,14 @@ pub struct Run {
     pub frames: Vec<FrameRef>,
 }
 
-/// Groups frames into runs, in order of place.
+/// Groups frames of a source into runs, in order of place.
 #[must_use]
-pub fn runs(frames: impl IntoIterator<Item = FrameRef>) -> Vec<Run> {
+pub fn runs(source: &dyn FrameSource, frames: impl IntoIterator<Item = FrameRef>) -> Vec<Run> {
+    let (gap_bytes_max, run_bytes_max) = if source.is_billed() {
+        (BILLED_GAP_BYTES_MAX, BILLED_RUN_BYTES_MAX)
+    } else {
+        (GAP_BYTES_MAX, RUN_BYTES_MAX)
+    };
     let mut frames: Vec<FrameRef> = frames.into_iter().collect();
     frames.sort_unstable_by_key(|frame| (frame.place, frame.entry.offset));
     let mut runs: Vec<Run> = Vec::new();
@@ -47,8 +56,8 @@ pub fn runs(frames: impl IntoIterator<Item = FrameRef>) -> Vec<Run> {
             && let (Some(first), Some(last)) = (run.frames.first(), run.frames.last())
             && last.place == frame.place
             && frame.entry.offset >= last.entry.end()
-            && frame.entry.offset - last.entry.end() <= GAP_BYTES_MAX
-            && frame.entry.end() - first.entry.offset <= RUN_BYTES_MAX
+            && frame.entry.offset - last.entry.end() <= gap_bytes_max
+            && frame.entry.end() - first.entry.offset <= run_bytes_max
             && raw <= RUN_RAW_BYTES_MAX
         {
             run.frames.push(frame);
@@ -67,9 +76,9 @@ pub fn runs(frames: impl IntoIterator<Item = FrameRef>) -> Vec<Run> {
 pub fn batches(runs: &[Run]) -> impl Iterator<Item = &[Run]> {
     let (mut stored, mut raw) = (0, 0);
     runs.chunk_by(move |before, next| {
-        stored += before.stored_bytes();
+        stored += before.spanned_bytes();
         raw += before.raw_bytes();
-        let fits = stored + next.stored_bytes() <= RUN_BYTES_MAX
+        let fits = stored + next.spanned_bytes() <= RUN_BYTES_MAX
             && raw + next.raw_bytes() <= RUN_RAW_BYTES_MAX;
         if !fits {
             (stored, raw) = (0, 0);
@@ -90,6 +99,11 @@ impl Run {
     pub fn range(&self) -> Option<(u32, std::ops::Range<u64>)> {
         let (first, last) = (self.frames.first()?, self.frames.last()?);
         Some((first.place, first.entry.offset..last.entry.end()))
+    }
+
+    /// Bytes from the first frame to the last, which is what is fetched and kept.
+    fn spanned_bytes(&self) -> u64 {
+        self.range().map_or(0, |(_, range)| range.end - range.start)
     }
 
     /// Stored bytes of the frames.

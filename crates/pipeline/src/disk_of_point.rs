@@ -32,6 +32,10 @@ impl FrameSource for DiskOfPoint<'_> {
         self.point.entry(object, frame)
     }
 
+    fn is_billed(&self) -> bool {
+        self.point.is_billed()
+    }
+
     fn read(&self, place: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
         self.point.read(place, range)
     }

@@ -196,6 +196,11 @@ impl FrameSource for Sources {
         Ok(*entry.expect("rows were checked against the segment's frames"))
     }
 
+    fn is_billed(&self) -> bool {
+        let first = self.segments.first();
+        first.is_some_and(|segment| segment.store().requests().is_some())
+    }
+
     fn read(&self, object: u32, range: Range<u64>) -> Result<Bytes, StoreError> {
         self.segment(object).read(range)
     }

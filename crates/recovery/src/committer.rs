@@ -2,8 +2,9 @@
 //!
 //! The rules, and where they come from: a create whose outcome is in doubt is settled by reading
 //! back and comparing, never by assuming (object stores report a retried success as a conflict);
-//! and a name that was free may have been free because it was collected, so the boundary is read
-//! after the create (SlateDB's history of lost commits).
+//! and a name that was free may have been free because it was collected, so after the create it is
+//! looked whether anybody had taken over, and then where the boundary is (SlateDB's history of lost
+//! commits).
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use crate::{
     chain::{Head, boundary, load_head},
     change::{Change, repage, successor, takeover},
+    claim::{claim, is_claimed},
     error::{RecoveryError, RecoveryErrorKind},
     manifest::{LayerRef, MANIFEST_BYTES_MAX, Manifest, PageRef, Point},
     name::{manifest_key, manifest_prefix, page_key},
@@ -32,11 +34,13 @@ pub struct Committer {
     head: Head,
     /// Set while an outcome is in doubt; nothing else may be sent to that number then.
     in_doubt: bool,
+    /// Whether the first manifest of this epoch is known to be ours.
+    is_owner: bool,
 }
 
 impl Committer {
-    /// Takes a group over: commits a manifest that changes nothing but raises the epoch, so that
-    /// whoever worked before finds its next number taken.
+    /// Takes a group over: claims the next epoch, and commits a manifest that changes nothing but raises
+    /// it, so that whoever worked before finds its next number taken, or the claim.
     ///
     /// What an earlier worker left visible is made durable before it is believed.
     ///
@@ -72,6 +76,7 @@ impl Committer {
                 points: Vec::new(),
             },
         };
+        claim(store.as_ref(), &group, fence.epoch)?;
         let mut committer = Committer {
             store,
             nonces,
@@ -81,8 +86,10 @@ impl Committer {
                 digest: Digest::NONE,
             },
             in_doubt: false,
+            is_owner: false,
         };
         committer.create(fence)?;
+        committer.is_owner = true;
         Ok(committer)
     }
 
@@ -111,7 +118,8 @@ impl Committer {
     ///    leaves the change committed though nobody was told;
     /// 3. reads it back and compares, and where the create was in doubt makes it durable: from here
     ///    on it is known to be ours and to stay;
-    /// 4. reads the boundary: only a number above it counts;
+    /// 4. looks for a claim to the next epoch. Where there is one somebody may have committed and
+    ///    collected this number before, so the boundary is read: only a number above it counts;
     /// 5. reports: from here on the cache may be acknowledged.
     ///
     /// # Errors
@@ -181,9 +189,13 @@ impl Committer {
         }
         created?;
         // From here on the manifest is there: whatever fails now, it may count.
-        let boundary = boundary(self.store.as_ref(), &self.group).map_err(may_count)?;
-        if boundary.is_some_and(|boundary| number <= boundary) {
-            return Err(self.fenced(number, "was collected before this commit reached it"));
+        let next_epoch = Epoch(manifest.epoch.0 + 1);
+        let (store, group) = (self.store.as_ref(), &self.group);
+        if !self.is_owner || is_claimed(store, group, next_epoch).map_err(may_count)? {
+            let boundary = boundary(store, group).map_err(may_count)?;
+            if boundary.is_some_and(|boundary| number <= boundary) {
+                return Err(self.fenced(number, "was collected before this commit reached it"));
+            }
         }
         self.in_doubt = false;
         self.head = Head {

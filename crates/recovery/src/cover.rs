@@ -13,6 +13,16 @@ pub(crate) enum Piece<'a> {
     Index(&'a IndexRef),
 }
 
+impl<'a> Piece<'a> {
+    /// Its objects, and of each whether it is one of an index.
+    pub(crate) fn objects(&self) -> Vec<(bool, &'a LayerRef)> {
+        match self {
+            Piece::Layer(layer) => vec![(false, *layer)],
+            Piece::Index(index) => index.objects.iter().map(|object| (true, object)).collect(),
+        }
+    }
+}
+
 /// The layers of a manifest in order, and the indexes over them by the layer they begin with.
 #[derive(Debug)]
 pub(crate) struct Layers<'a> {

@@ -165,9 +165,12 @@ impl<'a> Writer<'a> {
         let cache = Arc::new(ReadCache::new(SWEEP_CACHE_BYTES));
         let mut runs: Vec<Vec<(Arc<Layer>, u32)>> = Vec::new();
         let mut sources: Vec<Arc<Layer>> = Vec::new();
-        for piece in all.cover(start..start + layers) {
-            let opened = self.open_piece(piece)?;
-            let numbered = opened.into_iter().map(|layer| {
+        let pieces = all.cover(start..start + layers);
+        let objects: Vec<Vec<(bool, &LayerRef)>> = pieces.iter().map(Piece::objects).collect();
+        let (store, group) = (self.job.store, &self.manifest.group);
+        let mut opened = Layer::open_all(store, group, &objects.concat())?.into_iter();
+        for of_piece in &objects {
+            let numbered = opened.by_ref().take(of_piece.len()).map(|layer| {
                 let number = u32::try_from(sources.len()).expect("objects are limited");
                 let layer = Arc::new(layer.share(&cache, number));
                 sources.push(Arc::clone(&layer));
@@ -205,19 +208,6 @@ impl<'a> Writer<'a> {
         }
         self.room(written)?;
         self.seal(written)
-    }
-
-    fn open_piece(&self, piece: Piece<'_>) -> Result<Vec<Layer>, RecoveryError> {
-        let store = || Arc::clone(self.job.store);
-        let group = &self.manifest.group;
-        match piece {
-            Piece::Layer(layer) => Ok(vec![Layer::open(store(), group, layer)?]),
-            Piece::Index(index) => index
-                .objects
-                .iter()
-                .map(|object| Layer::open_index(store(), group, object))
-                .collect(),
-        }
     }
 
     /// The disks of all layers, each as large as it is in any; rows count them.

@@ -8,7 +8,7 @@ use std::{
 
 use afterimage_changelog::{
     Container, DecodeError, Fault, FrameEntry, Name, ObjectKind, Row, RowKind,
-    container::{TAIL_BYTES, check_row_fits},
+    container::{BILLED_TAIL_BYTES, TAIL_BYTES, check_row_fits},
     limits::FRAMES_PER_PAGE,
     size,
 };
@@ -16,8 +16,10 @@ use afterimage_coalesce::Extent;
 use afterimage_fetch::FetchError;
 use afterimage_storage::{Key, ReadAhead, Store, StoreError};
 use bytes::Bytes;
+use rayon::prelude::*;
 
 use crate::{
+    each_waiting::each_waiting,
     error::{RecoveryError, RecoveryErrorKind},
     manifest::LayerRef,
     name::{index_key, layer_key},
@@ -80,8 +82,13 @@ impl Layer {
         key: Key,
         kind: ObjectKind,
     ) -> Result<Layer, RecoveryError> {
+        let tail_bytes = if store.requests().is_some() {
+            BILLED_TAIL_BYTES
+        } else {
+            TAIL_BYTES
+        };
         let tail = store
-            .read_tail(&key, TAIL_BYTES.min(layer.object_bytes))
+            .read_tail(&key, tail_bytes.min(layer.object_bytes))
             .map_err(RecoveryError::store)?;
         let container = Container::open(tail.size, &tail.bytes, |range| {
             store.read_range(&key, range)
@@ -104,7 +111,7 @@ impl Layer {
             }
             ObjectKind::Layer | ObjectKind::Segment => vec![key.clone()],
         };
-        let index = Preloaded::of(store.as_ref(), &key, &container)?;
+        let index = Preloaded::of(store.as_ref(), &key, &container, &tail)?;
         Ok(Layer {
             key,
             container,
@@ -113,6 +120,31 @@ impl Layer {
             index,
             cache: OnceLock::new(),
         })
+    }
+
+    /// Opens objects that a manifest names, each of them an index or a layer: as many at once as is worth
+    /// while with this store.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Layer::open).
+    pub(crate) fn open_all(
+        store: &Arc<dyn Store>,
+        group: &Name,
+        objects: &[(bool, &LayerRef)],
+    ) -> Result<Vec<Layer>, RecoveryError> {
+        let open = |(is_index, object): &(bool, &LayerRef)| {
+            let store = Arc::clone(store);
+            match is_index {
+                true => Layer::open_index(store, group, object),
+                false => Layer::open(store, group, object),
+            }
+        };
+        if store.requests().is_some() {
+            each_waiting(objects, open)
+        } else {
+            objects.par_iter().map(open).collect()
+        }
     }
 
     /// Shares a reader's cache, in which this is the object of a number.

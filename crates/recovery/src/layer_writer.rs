@@ -217,7 +217,7 @@ pub fn draft_layers(
         .map(|extent| u64::from(extent.sectors) * SECTOR)
         .sum();
     let sparse = Sparse::new(live, &fates);
-    let runs = runs(needed);
+    let runs = runs(source, needed);
     let source = Ahead::of(source, &runs);
     match writer.write(&runs, &source, &fates, &sparse) {
         Ok(last) => Ok(DraftLayers {

@@ -15,10 +15,12 @@
 
 pub mod chain;
 mod change;
+mod claim;
 pub mod collect;
 pub mod committer;
 pub mod compact;
 mod cover;
+mod each_waiting;
 mod ended;
 mod error;
 pub mod hold;

@@ -122,6 +122,18 @@ pub fn ended_key(group: &Name, epoch: Epoch) -> Key {
     key(&format!("{group}/ended/{}", epoch.0))
 }
 
+/// The prefix of the claims to epochs.
+#[must_use]
+pub fn claim_prefix(group: &Name) -> Key {
+    key(&format!("{group}/epochs"))
+}
+
+/// The key of the claim to an epoch.
+#[must_use]
+pub fn claim_key(group: &Name, epoch: Epoch) -> Key {
+    key(&format!("{group}/epochs/{}", epoch.0))
+}
+
 /// The key of a layer. The epoch is part of it, so workers of two epochs never share a name.
 #[must_use]
 pub fn layer_key(group: &Name, epoch: Epoch, id: ObjectId) -> Key {

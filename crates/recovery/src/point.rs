@@ -11,7 +11,6 @@ use afterimage_coalesce::{Extent, Merge, Sweep};
 use afterimage_fetch::{FetchError, FrameRef, FrameSource};
 use afterimage_storage::{Key, ReadAhead, Store, StoreError};
 use bytes::Bytes;
-use rayon::prelude::*;
 
 use crate::{
     cover::{Layers, Piece},
@@ -112,43 +111,28 @@ impl PointReader {
     fn runs(&self, stretch: Range<usize>) -> Result<Vec<Run>, RecoveryError> {
         let layers = Layers::new(&self.manifest);
         let pieces = layers.cover(stretch);
-        let objects: Vec<(bool, &LayerRef)> = pieces
-            .iter()
-            .flat_map(|piece| match piece {
-                Piece::Layer(layer) => vec![(false, *layer)],
-                Piece::Index(index) => index.objects.iter().map(|object| (true, object)).collect(),
-            })
-            .collect();
+        let objects: Vec<(bool, &LayerRef)> = pieces.iter().flat_map(Piece::objects).collect();
         self.open_all(&objects)?;
         let opened = self.opened();
         let number = |object: &LayerRef| opened.known.get(&object.id).copied();
         Ok(pieces
             .iter()
-            .map(|piece| match piece {
-                Piece::Layer(layer) => number(layer).into_iter().collect(),
-                Piece::Index(index) => index.objects.iter().filter_map(number).collect(),
+            .map(|piece| {
+                let objects = piece.objects().into_iter();
+                objects.filter_map(|(_, object)| number(object)).collect()
             })
             .collect())
     }
 
     fn open_all(&self, objects: &[(bool, &LayerRef)]) -> Result<(), RecoveryError> {
         let opened = self.opened();
-        let missing: Vec<_> = objects
+        let missing: Vec<(bool, &LayerRef)> = objects
             .iter()
             .filter(|(_, object)| !opened.known.contains_key(&object.id))
+            .copied()
             .collect();
         drop(opened);
-        let group = &self.manifest.group;
-        let layers = missing
-            .par_iter()
-            .map(|&&(is_index, object)| {
-                let store = Arc::clone(&self.store);
-                match is_index {
-                    true => Layer::open_index(store, group, object),
-                    false => Layer::open(store, group, object),
-                }
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let layers = Layer::open_all(&self.store, &self.manifest.group, &missing)?;
         let opened = self.opened.write();
         let mut opened = opened.unwrap_or_else(PoisonError::into_inner);
         for ((_, object), layer) in missing.into_iter().zip(layers) {
@@ -355,6 +339,10 @@ impl FrameSource for PointReader {
 
     fn entry(&self, object: u32, frame: u32) -> Result<FrameEntry, FetchError> {
         self.object(object).0.entry(frame)
+    }
+
+    fn is_billed(&self) -> bool {
+        self.store.requests().is_some()
     }
 
     fn read(&self, place: u32, range: Range<u64>) -> Result<Bytes, StoreError> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use afterimage_changelog::{Container, length, size};
-use afterimage_storage::{Key, Store};
+use afterimage_storage::{Key, Store, Tail};
 use bytes::Bytes;
 
 use crate::error::RecoveryError;
@@ -27,11 +27,13 @@ pub(crate) struct Preloaded {
 }
 
 impl Preloaded {
-    /// Reads an index with one request, where that is worth it and there is room.
+    /// Takes an index out of the object's tail, or reads it with one request, where that is worth it and
+    /// there is room.
     pub(crate) fn of(
         store: &dyn Store,
         key: &Key,
         container: &Container,
+        tail: &Tail,
     ) -> Result<Option<Preloaded>, RecoveryError> {
         let range = container.index_range();
         let bytes = range.end.saturating_sub(range.start);
@@ -42,7 +44,12 @@ impl Preloaded {
             KEPT.fetch_sub(bytes, Ordering::Relaxed);
             return Ok(None);
         }
-        match store.read_range(key, range.clone()) {
+        let read = match tail.get(&range) {
+            // A copy, for the tail is larger.
+            Some(bytes) => Ok(Bytes::copy_from_slice(&bytes)),
+            None => store.read_range(key, range.clone()),
+        };
+        match read {
             Ok(read) => Ok(Some(Preloaded {
                 start: range.start,
                 bytes: read,

@@ -149,7 +149,7 @@ pub fn verify_layer(
         layer: open,
         frames,
     };
-    let runs = runs(chosen);
+    let runs = runs(&source, chosen);
     let ahead = Ahead::of(&source, &runs);
     for run in &runs {
         verified.frames_read += count(run.frames.len());

@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// Creates that race for one name.
-const RACERS: usize = 8;
-/// Races.
-const ROUNDS: usize = 4;
+const RACERS: usize = 6;
+/// Races, all at once: whoever starts a worker waits for them.
+const RACES: usize = 2;
 
 /// Why a store cannot be used by more than one worker.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +50,14 @@ pub enum ProbeError {
 pub fn probe(store: &Arc<dyn Store>, nonces: &Nonces) -> Result<(), ProbeError> {
     let id = nonces.next_text();
     let folder = Key::new(&format!("afterimage-probe/{id}")).expect("hexadecimal digits are a key");
-    let names: Vec<Key> = (0..ROUNDS)
+    let names: Vec<Key> = (0..RACES)
         .map(|round| folder.join(&round.to_string()).expect("a number is a part"))
         .collect();
-    let probed = names.iter().try_for_each(|name| race(store, name));
+    let probed = thread::scope(|scope| {
+        let races = names.iter().map(|name| scope.spawn(|| race(store, name)));
+        let races: Vec<_> = races.collect();
+        races.into_iter().try_for_each(joined)
+    });
     let probed = probed.and_then(|()| listed(store, &folder, &names));
     let deleted = store.delete_all(&names);
     probed?;
@@ -81,6 +85,11 @@ fn body(racer: usize) -> Bytes {
     Bytes::from(format!("racer {racer} of {RACERS}"))
 }
 
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    let joined = thread.join();
+    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 fn race(store: &Arc<dyn Store>, name: &Key) -> Result<(), ProbeError> {
     let start = Barrier::new(RACERS);
     let outcomes: Vec<Result<(), StoreError>> = thread::scope(|scope| {
@@ -92,10 +101,7 @@ fn race(store: &Arc<dyn Store>, name: &Key) -> Result<(), ProbeError> {
             })
         };
         let racers: Vec<_> = (0..RACERS).map(racer).collect();
-        let joined = racers.into_iter().map(|racer| racer.join());
-        joined
-            .map(|joined| joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        racers.into_iter().map(joined).collect()
     });
     let mut winners = Vec::new();
     for (number, outcome) in outcomes.into_iter().enumerate() {

@@ -164,3 +164,39 @@ pub struct Tail {
     /// Its last bytes.
     pub bytes: Bytes,
 }
+
+impl Tail {
+    /// A range of the object, where all of it is in the tail.
+    #[must_use]
+    pub fn get(&self, range: &Range<u64>) -> Option<Bytes> {
+        let len = u64::try_from(self.bytes.len()).ok()?;
+        let tail_start = self.size.checked_sub(len)?;
+        let start = range.start.checked_sub(tail_start)?;
+        let is_within = range.start <= range.end && range.end <= self.size;
+        let start = usize::try_from(start).ok()?;
+        let end = usize::try_from(range.end.checked_sub(tail_start)?).ok()?;
+        is_within.then(|| self.bytes.slice(start..end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_gives_what_is_in_it() {
+        let tail = Tail {
+            size: 10,
+            bytes: Bytes::from_static(b"6789"),
+        };
+        assert_eq!(tail.get(&(7..9)), Some(Bytes::from_static(b"78")));
+        assert_eq!(tail.get(&(6..10)), Some(Bytes::from_static(b"6789")));
+        assert_eq!(tail.get(&(10..10)), Some(Bytes::new()));
+        for range in [5..7, 9..11, 0..3, 11..11] {
+            assert_eq!(tail.get(&range), None);
+        }
+        #[expect(clippy::reversed_empty_ranges, reason = "it is to be refused")]
+        let reversed = 9..7;
+        assert_eq!(tail.get(&reversed), None);
+    }
+}

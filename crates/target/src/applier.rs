@@ -3,12 +3,17 @@
 //! Extents are taken in address order and go through windows of so many bytes. Inside a window they are
 //! fetched by frame, so that each frame is checked and decompressed once for all of its live pieces
 //! there, and written by address, so that the disk sees one long stretch after the other. While one
-//! window is written the next one is fetched. Every frame is checked before a byte of it reaches the
-//! disk.
+//! window is written the next one is fetched.
+//!
+//! Where requests are billed a window is bounded by its extents alone, and what is fetched is written
+//! as it comes, layer by layer: a layer that has a little for each of many small windows would be asked
+//! for each time.
+//!
+//! Every frame is checked before a byte of it reaches the disk.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use afterimage_changelog::{SECTOR, count, size};
+use afterimage_changelog::{SECTOR, count, length, size};
 use afterimage_coalesce::Extent;
 use afterimage_fetch::{Ahead, FetchError, FrameRef, FrameSource, Run, runs};
 use afterimage_storage::Disk;
@@ -94,6 +99,21 @@ impl Window {
     }
 }
 
+/// What a window takes.
+#[derive(Debug)]
+struct Plan {
+    zeroes: Vec<Extent>,
+    /// By frame, and within one by address.
+    data: Vec<Extent>,
+    runs: Vec<Run>,
+}
+
+impl Plan {
+    fn fetched_bytes(&self) -> u64 {
+        self.runs.iter().map(Run::stored_bytes).sum()
+    }
+}
+
 /// Payload and its place on the disk.
 #[derive(Debug)]
 struct Piece {
@@ -101,23 +121,22 @@ struct Piece {
     bytes: Bytes,
 }
 
-fn piece(extent: &Extent, payload: &[u8]) -> Piece {
+/// The payload of an extent in its frame.
+fn payload_of<'a>(extent: &Extent, payload: &'a [u8]) -> &'a [u8] {
     let start = size(u64::from(extent.offset) * SECTOR);
     let end = start + size(u64::from(extent.sectors) * SECTOR);
     let bytes = payload.get(start..end);
-    Piece {
-        offset: extent.start * SECTOR,
-        bytes: Bytes::copy_from_slice(bytes.expect("rows were checked against their frames")),
-    }
+    bytes.expect("rows were checked against their frames")
 }
 
-/// The next extents that go together; none at the end.
+/// The next extents that go together, of so many bytes or a little more; none at the end.
 fn next_window(
     extents: &mut impl Iterator<Item = Result<Extent, FetchError>>,
+    bytes_max: u64,
 ) -> Result<Vec<Extent>, FetchError> {
     let mut window = Vec::new();
     let mut bytes = 0;
-    while window.len() < WINDOW_EXTENTS && bytes < WINDOW_BYTES {
+    while window.len() < WINDOW_EXTENTS && bytes < bytes_max {
         let Some(extent) = extents.next().transpose()? else {
             break;
         };
@@ -141,10 +160,14 @@ impl Applier<'_> {
         extents: impl Iterator<Item = Result<Extent, FetchError>>,
     ) -> Result<Applied, TargetError> {
         let mut extents = extents.fuse();
+        if self.source.is_billed() {
+            return self.stream_all(extents);
+        }
         let mut applied = Applied::default();
-        let mut ready = self.fetch(&next_window(&mut extents)?)?;
+        let mut next = || next_window(&mut extents, WINDOW_BYTES);
+        let mut ready = self.fetch(&next()?)?;
         while !ready.is_empty() {
-            let window = next_window(&mut extents)?;
+            let window = next()?;
             let (next, written) = rayon::join(|| self.fetch(&window), || self.write(&ready));
             applied = applied.and(written?);
             ready = next?;
@@ -152,8 +175,54 @@ impl Applier<'_> {
         Ok(applied)
     }
 
-    /// Fetches the payload of a window.
-    fn fetch(&self, window: &[Extent]) -> Result<Window, TargetError> {
+    /// Writes what is fetched as it comes; the next window is looked up while the first of it does.
+    fn stream_all(
+        &self,
+        mut extents: impl Iterator<Item = Result<Extent, FetchError>>,
+    ) -> Result<Applied, TargetError> {
+        let mut applied = Applied::default();
+        let mut window = next_window(&mut extents, u64::MAX)?;
+        while !window.is_empty() {
+            let plan = self.plan(&window)?;
+            let source = Ahead::of(self.source, &plan.runs);
+            window = next_window(&mut extents, u64::MAX)?;
+            applied = applied.and(self.stream(&plan, &source)?);
+        }
+        Ok(applied)
+    }
+
+    fn stream(&self, plan: &Plan, source: &Ahead<'_>) -> Result<Applied, TargetError> {
+        let mut applied = Applied {
+            fetched_bytes: plan.fetched_bytes(),
+            ..Applied::default()
+        };
+        for extent in &plan.zeroes {
+            applied = applied.and(self.zero(extent)?);
+        }
+        // In the order in which they are fetched, or what arrives would wait for what was not begun.
+        let next = AtomicUsize::new(0);
+        let work = |_| {
+            let mut applied = Applied::default();
+            while let Some(run) = plan.runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let write = |extents: &[Extent], payload: &[u8]| {
+                    let pieces = extents
+                        .iter()
+                        .map(|extent| (extent.start * SECTOR, payload_of(extent, payload)));
+                    self.write_pieces(pieces)
+                };
+                for written in self.fetch_run(run, source, &plan.data, write)? {
+                    applied = applied.and(written?);
+                }
+            }
+            Ok(applied)
+        };
+        let workers = (0..rayon::current_num_threads()).into_par_iter();
+        let streamed = workers.with_max_len(1).map(work);
+        let both = |one: Applied, other| Ok::<_, TargetError>(one.and(other));
+        Ok(applied.and(streamed.try_reduce(Applied::default, both)?))
+    }
+
+    fn plan(&self, window: &[Extent]) -> Result<Plan, TargetError> {
         let (zeroes, mut data): (Vec<Extent>, Vec<Extent>) =
             window.iter().partition(|extent| extent.is_zero());
         data.sort_unstable_by_key(|extent| (extent.object, extent.frame, extent.start));
@@ -165,47 +234,59 @@ impl Applier<'_> {
                 needed.push(self.source.needed(object, frame)?);
             }
         }
-        let runs = runs(needed);
-        let fetched_bytes = runs.iter().map(Run::stored_bytes).sum();
-        let source = Ahead::of(self.source, &runs);
-        let pieces = runs
+        let runs = runs(self.source, needed);
+        Ok(Plan { zeroes, data, runs })
+    }
+
+    /// Fetches the payload of a window.
+    fn fetch(&self, window: &[Extent]) -> Result<Window, TargetError> {
+        let plan = self.plan(window)?;
+        let source = Ahead::of(self.source, &plan.runs);
+        let copy = |extents: &[Extent], payload: &[u8]| -> Vec<Piece> {
+            let piece = |extent: &Extent| Piece {
+                offset: extent.start * SECTOR,
+                bytes: Bytes::copy_from_slice(payload_of(extent, payload)),
+            };
+            extents.iter().map(piece).collect()
+        };
+        let pieces = plan
+            .runs
             .par_iter()
-            .map(|run| self.fetch_run(run, &source, &data));
-        let pieces: Result<Vec<Vec<Piece>>, TargetError> = pieces.collect();
-        let mut pieces: Vec<Piece> = pieces?.into_iter().flatten().collect();
+            .map(|run| self.fetch_run(run, &source, &plan.data, copy));
+        let pieces: Result<Vec<Vec<Vec<Piece>>>, TargetError> = pieces.collect();
+        let mut pieces: Vec<Piece> = pieces?.into_iter().flatten().flatten().collect();
         pieces.sort_unstable_by_key(|piece| piece.offset);
         Ok(Window {
-            zeroes,
+            fetched_bytes: plan.fetched_bytes(),
+            zeroes: plan.zeroes,
             pieces,
-            fetched_bytes,
         })
     }
 
-    fn fetch_run(
+    /// Fetches a run and does something with the live extents and the payload of each of its frames.
+    fn fetch_run<T>(
         &self,
         run: &Run,
         source: &Ahead<'_>,
         data: &[Extent],
-    ) -> Result<Vec<Piece>, TargetError> {
+        take: impl Fn(&[Extent], &[u8]) -> T,
+    ) -> Result<Vec<T>, TargetError> {
         self.check_running()?;
         let frames = run.fetch(source)?;
-        let mut pieces = Vec::new();
-        for (at, frame) in run.frames.iter().zip(frames) {
+        let frames = run.frames.iter().zip(frames);
+        let taken = frames.map(|(at, frame)| {
             let place = (at.object, at.frame);
             let first = data.partition_point(|extent| (extent.object, extent.frame) < place);
             let of_frame = data.get(first..).unwrap_or_default();
-            let of_frame = of_frame
-                .iter()
-                .take_while(|extent| (extent.object, extent.frame) == place);
-            let taken = frame.with_payload(|payload| {
-                pieces.extend(of_frame.map(|extent| piece(extent, payload)));
-            });
+            let behind = of_frame.partition_point(|extent| (extent.object, extent.frame) == place);
+            let of_frame = of_frame.get(..behind).unwrap_or_default();
+            let taken = frame.with_payload(|payload| take(of_frame, payload));
             taken.map_err(|error| TargetError {
                 place: self.source.name(at.place),
                 kind: TargetErrorKind::Corrupt(error),
-            })?;
-        }
-        Ok(pieces)
+            })
+        });
+        taken.collect()
     }
 
     fn write(&self, window: &Window) -> Result<Applied, TargetError> {
@@ -216,25 +297,36 @@ impl Applier<'_> {
         for extent in &window.zeroes {
             applied = applied.and(self.zero(extent)?);
         }
+        let pieces = window.pieces.iter();
+        let pieces = pieces.map(|piece| (piece.offset, piece.bytes.as_ref()));
+        Ok(applied.and(self.write_pieces(pieces)?))
+    }
+
+    /// Writes payload at its places, which are in order, neighbours together.
+    fn write_pieces<'a>(
+        &self,
+        pieces: impl Iterator<Item = (u64, &'a [u8])>,
+    ) -> Result<Applied, TargetError> {
+        let mut applied = Applied::default();
         let mut stretch: Vec<&[u8]> = Vec::new();
         let (mut start, mut bytes) = (0, 0);
-        for piece in &window.pieces {
+        for (offset, piece) in pieces {
             self.check_running()?;
-            let here = count(piece.bytes.len());
-            if self.mode == Mode::Compare && self.holds(piece.offset, &piece.bytes)? {
+            let here = length(piece);
+            if self.mode == Mode::Compare && self.holds(offset, piece)? {
                 applied.equal_bytes += here;
                 self.done_bytes.fetch_add(here, Ordering::Relaxed);
                 continue;
             }
-            let goes_on = piece.offset == start + count(bytes) && bytes < WRITE_BYTES;
+            let goes_on = offset == start + count(bytes) && bytes < WRITE_BYTES;
             if !goes_on {
                 self.disk.write_all_at(start, &stretch)?;
                 self.done_bytes.fetch_add(count(bytes), Ordering::Relaxed);
                 stretch.clear();
-                (start, bytes) = (piece.offset, 0);
+                (start, bytes) = (offset, 0);
             }
-            stretch.push(&piece.bytes);
-            bytes += piece.bytes.len();
+            stretch.push(piece);
+            bytes += piece.len();
             applied.written_bytes += here;
         }
         self.disk.write_all_at(start, &stretch)?;

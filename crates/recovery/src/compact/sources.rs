@@ -6,7 +6,6 @@ use afterimage_changelog::{Disk, FrameEntry, Name, Sequence, limits::DISKS_MAX, 
 use afterimage_fetch::{FetchError, FrameSource};
 use afterimage_storage::{ReadAhead, Store, StoreError};
 use bytes::Bytes;
-use rayon::prelude::*;
 
 use crate::{
     error::{RecoveryError, RecoveryErrorKind},
@@ -32,15 +31,12 @@ impl Sources {
     ) -> Result<Sources, RecoveryError> {
         // However many there are, they keep no more pages than this.
         let cache = Arc::new(ReadCache::new(SWEEP_CACHE_BYTES));
-        let layers = layers
-            .par_iter()
-            .enumerate()
-            .map(|(number, layer)| {
-                let number = u32::try_from(number).expect("layers are limited");
-                let layer = Layer::open(Arc::clone(store), group, layer)?;
-                Ok(Arc::new(layer.share(&cache, number)))
-            })
-            .collect::<Result<Vec<_>, RecoveryError>>()?;
+        let layers: Vec<(bool, &LayerRef)> = layers.iter().map(|layer| (false, layer)).collect();
+        let layers = Layer::open_all(store, group, &layers)?
+            .into_iter()
+            .zip(0u32..);
+        let layers = layers.map(|(layer, number)| Arc::new(layer.share(&cache, number)));
+        let layers: Vec<Arc<Layer>> = layers.collect();
         let mut disks: Vec<Disk> = Vec::new();
         for disk in layers
             .iter()

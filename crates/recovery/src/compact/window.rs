@@ -60,7 +60,7 @@ impl Taken {
 impl View<'_> {
     /// Fetches and checks frames, and takes the live bytes out of those that do not pass.
     pub(super) fn take(&self, batch: &[Needed]) -> Result<Vec<Taken>, RecoveryError> {
-        let runs = runs(batch.iter().map(|frame| frame.at));
+        let runs = runs(self.source, batch.iter().map(|frame| frame.at));
         let source = Ahead::of(self.source, &runs);
         let fetched = runs
             .par_iter()

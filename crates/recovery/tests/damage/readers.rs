@@ -85,7 +85,7 @@ fn fetch(
         place: 0,
         entry,
     });
-    for run in runs(needed) {
+    for run in runs(source, needed) {
         for frame in run.fetch(source).map_err(text)? {
             let payload = frame.decode().map_err(text)?;
             given.push((source.name(0), payload));
