@@ -159,6 +159,18 @@ fn describe(path: &Path, rows: bool) -> Result<Report, InspectErrorKind> {
 /// Boundaries and marks have no bytes: their names are all they say.
 fn empty(path: &Path) -> Option<Report> {
     let name = path.file_name()?.to_str()?;
+    let folder = path.parent().and_then(Path::file_name);
+    let is_in = |known: &str| folder.is_some_and(|folder| folder == known);
+    // One of a stream has all digits of a number, one of a group only those of its epoch.
+    let is_number = name.len() == 20 || !name.starts_with(['0', '+']);
+    if is_in("epochs")
+        && is_number
+        && let Ok(epoch) = name.parse()
+    {
+        let mut report = Report::new("claim to an epoch");
+        report.field("epoch", Cell::Number(epoch));
+        return Some(report);
+    }
     if name.len() == 20 && name.bytes().all(|digit| digit.is_ascii_digit()) {
         let mut report = Report::new("boundary");
         report.field("number", Cell::Number(name.parse().ok()?));
@@ -170,8 +182,7 @@ fn empty(path: &Path) -> Option<Report> {
         report.field("id", Cell::text(name));
         return Some(report);
     }
-    let folder = path.parent().and_then(Path::file_name);
-    if folder.is_some_and(|folder| folder == "ended")
+    if is_in("ended")
         && !name.starts_with(['0', '+'])
         && let Ok(epoch) = name.parse()
     {

@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
-use std::{cell::Cell, sync::Arc};
+use std::{cell::Cell, sync::Arc, thread, time::Duration};
 
-use afterimage_storage::{Address, Key, RemoteStore, Store, StoreErrorKind};
+use afterimage_storage::{Address, Key, RemoteStore, Store, StoreError, StoreErrorKind};
 use afterimage_testkit::{
     FaultKind, FaultProxy, Faults,
     servers::{Kind, Server, not_run},
@@ -65,4 +65,80 @@ fn a_create_that_was_sent_twice_is_ours() {
         }
         assert!(proxy.counts().of(FaultKind::Duplicated) >= 4);
     }
+}
+
+/// Bytes that are unlike those of any other object, in pieces.
+fn pieces(object: u8, pieces: usize) -> Vec<Bytes> {
+    let piece = |number: usize| {
+        let byte = u8::try_from(number % 251).unwrap();
+        Bytes::from(vec![object ^ byte; 1 << 20])
+    };
+    (0..pieces).map(piece).collect()
+}
+
+fn upload(store: &RemoteStore, key: &Key, body: &[Bytes]) -> Result<(), StoreError> {
+    let mut upload = store.upload(key)?;
+    for piece in body {
+        upload.write(piece.clone())?;
+    }
+    upload.finish()
+}
+
+/// Objects that go up in parts, two at a time for each name, with faults of all kinds in between.
+fn large_objects(kind: Kind) {
+    const NAMES: u8 = 6;
+    let server = match Server::start(kind) {
+        Ok(server) => server,
+        Err(why) => return not_run(&format!("large objects on {kind:?}"), &why),
+    };
+    let faults = Faults {
+        stall: Duration::from_millis(200),
+        late: Duration::from_millis(300),
+        ..Faults::all(11, 150)
+    };
+    let proxy = FaultProxy::start(server.addr(), faults).unwrap();
+    let store = |options| {
+        let url = format!("{}{options}", server.url(proxy.addr(), "large"));
+        let address = Address::parse(&url).unwrap().unwrap();
+        RemoteStore::connect_with(address, server.settings()).unwrap()
+    };
+    let (one, other) = (
+        store("&patience=120&timeout=5"),
+        store("&patience=120&timeout=5"),
+    );
+    let mut won = Vec::new();
+    for name in 0..NAMES {
+        let key = Key::new(&format!("object-{name}")).unwrap();
+        let bodies = [pieces(name, 9), pieces(128 | name, 17 + usize::from(name))];
+        let outcomes = thread::scope(|scope| {
+            let racers = [
+                scope.spawn(|| upload(&one, &key, &bodies[0])),
+                scope.spawn(|| upload(&other, &key, &bodies[1])),
+            ];
+            racers.map(|racer| racer.join().unwrap())
+        });
+        let winners: Vec<usize> = (0..2).filter(|&at| outcomes[at].is_ok()).collect();
+        assert_eq!(winners.len(), 1, "{key}: {outcomes:?}");
+        let lost = outcomes.iter().find_map(|outcome| outcome.as_ref().err());
+        let lost = lost.map(|error| error.kind);
+        assert_eq!(lost, Some(StoreErrorKind::AlreadyExists), "{key}");
+        won.push((key, bodies[winners[0]].concat()));
+    }
+    proxy.settle();
+    let plain = connect(&server, "large");
+    for (key, body) in &won {
+        assert!(plain.read(key).unwrap() == body, "{key}");
+    }
+    eprintln!("{} faults on {kind:?}", proxy.counts().faults());
+    assert!(proxy.counts().faults() > 0);
+}
+
+#[test]
+fn large_objects_on_s3_are_whole_and_one_racers_own() {
+    large_objects(Kind::Moto);
+}
+
+#[test]
+fn large_objects_on_azure_are_whole_and_one_racers_own() {
+    large_objects(Kind::Azurite);
 }

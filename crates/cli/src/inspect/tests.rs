@@ -146,10 +146,17 @@ fn what_has_no_bytes_is_told_by_its_name() {
         said("ended/12").unwrap(),
         "mark of an end, intact\n  epoch  12"
     );
+    for claim in ["epochs/12", "epochs/00000000000000000012"] {
+        assert_eq!(
+            said(claim).unwrap(),
+            "claim to an epoch, intact\n  epoch  12"
+        );
+    }
     for other in [
         "00112233445566778899AABBCCDDEEFF",
         "ended/012",
         "ended/last",
+        "epochs/012",
         "started/12",
         "0011",
         "g0112233445566778899aabbccddeeff",

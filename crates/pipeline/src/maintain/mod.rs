@@ -57,6 +57,8 @@ use crate::{
 
 /// Least time between two prunings while points are made.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
+/// The same, and between two collections, where the lists that both need are billed.
+const BILLED_EVERY: Duration = Duration::from_secs(3600);
 /// Manifests that may wait to be collected while nothing else does.
 const MANIFESTS_WAITING_MAX: usize = 64;
 
@@ -74,6 +76,10 @@ pub(crate) struct Tools {
     pub(crate) in_use: InUse,
 }
 
+fn since(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_micros(now.0.saturating_sub(at.0))
+}
+
 /// Commits a change and gives the head it made.
 pub(crate) type Commit<'a> = dyn FnMut(Change) -> Result<Arc<Head>, Error> + Send + 'a;
 
@@ -87,6 +93,8 @@ pub(crate) struct Maintenance {
     seen: Arc<Head>,
     /// When points were last pruned, and up to which one.
     pruned: Option<(Timestamp, u64)>,
+    /// When space was last given back.
+    collected: Option<Timestamp>,
     /// Marks that points are being pruned, or that could not be taken back yet.
     marks: Vec<Key>,
     /// Whether it is not known what the last commit came to.
@@ -120,6 +128,7 @@ impl Maintenance {
             lists: settings.map(|settings| Lists::of(manifest, settings)),
             seen: Arc::clone(head),
             pruned: None,
+            collected: None,
             marks: Vec::new(),
             is_in_doubt: false,
         })
@@ -162,13 +171,24 @@ impl Maintenance {
         let is_due = self.collector.waiting() > 0
             || manifests > MANIFESTS_WAITING_MAX
             || due && manifests > 0;
-        if !is_due {
+        let now = (self.tools.clock)();
+        let waits = self.is_billed()
+            && !due
+            && self
+                .collected
+                .is_some_and(|at| since(at, now) < BILLED_EVERY);
+        if !is_due || waits {
             return Ok(Collected::default());
         }
-        let now = (self.tools.clock)();
         let used = self.tools.in_use.collect(&self.seen);
         let used = used.as_ref().map(|head| &head.manifest);
-        Ok(self.collector.collect(&self.seen, used, now)?)
+        let collected = self.collector.collect(&self.seen, used, now)?;
+        self.collected = Some(now);
+        Ok(collected)
+    }
+
+    fn is_billed(&self) -> bool {
+        self.tools.target.requests().is_some()
     }
 
     fn commit(
@@ -384,8 +404,12 @@ impl Maintenance {
         };
         let now = (self.tools.clock)();
         let waits = self.pruned.is_some_and(|(at, up_to)| {
-            let since = Duration::from_micros(now.0.saturating_sub(at.0));
-            up_to == newest || !due && since < PRUNE_EVERY
+            let every = if self.is_billed() {
+                BILLED_EVERY
+            } else {
+                PRUNE_EVERY
+            };
+            up_to == newest || !due && since(at, now) < every
         });
         if waits {
             return Ok(None);

@@ -2,19 +2,25 @@
 
 use std::{
     ops::Range,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use afterimage_recovery::{
     Committer, IndexLimits, compact::CompactionSettings, name::pruning_prefix,
 };
-use afterimage_storage::{Entry, Operation, StoreError, Tail, Upload};
+use afterimage_storage::{Entry, Operation, Requests, StoreError, Tail, Upload};
 use bytes::Bytes;
 
 use super::{tests::tools, *};
 use crate::{
     ingest::IngestParts,
-    stages::{open, tests::committed},
+    stages::{
+        open,
+        tests::{committed, parts, sealed},
+    },
 };
 
 /// A store that refuses what is asked of some keys, while it is told to.
@@ -22,6 +28,8 @@ use crate::{
 struct Moody {
     inner: Arc<dyn Store>,
     refuses: Mutex<Option<(Operation, &'static str)>>,
+    is_billed: bool,
+    lists: AtomicU64,
 }
 
 impl Moody {
@@ -57,7 +65,7 @@ impl Store for Moody {
         self.inner.read_tail(key, bytes_max)
     }
     fn size(&self, key: &Key) -> Result<u64, StoreError> {
-        self.inner.size(key)
+        self.call(Operation::Size, key)?.size(key)
     }
     fn list(
         &self,
@@ -65,6 +73,7 @@ impl Store for Moody {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
         let store = self.call(Operation::List, prefix)?;
         store.list(prefix, after, limit)
     }
@@ -74,6 +83,9 @@ impl Store for Moody {
     fn settle(&self, prefix: &Key) -> Result<(), StoreError> {
         self.inner.settle(prefix)
     }
+    fn requests(&self) -> Option<Requests> {
+        self.is_billed.then(Requests::default)
+    }
 }
 
 /// Eight points at a target that refuses nothing yet, and who commits there.
@@ -82,6 +94,8 @@ fn moody() -> (Arc<Moody>, IngestParts, Committer) {
     let store = Arc::new(Moody {
         inner: Arc::clone(&parts.target),
         refuses: Mutex::default(),
+        is_billed: false,
+        lists: AtomicU64::default(),
     });
     let parts = IngestParts {
         target: Arc::clone(&store) as Arc<dyn Store>,
@@ -113,13 +127,13 @@ fn objects(parts: &IngestParts, prefix: &Key) -> usize {
 
 /// The manifest that dropped the points was there, and the mark was taken back as if it was not.
 #[test]
-fn a_commit_of_which_the_boundary_could_not_be_read_may_count() {
+fn a_commit_of_which_it_is_not_known_whether_it_came_too_late_may_count() {
     let (store, parts, mut committer) = moody();
     let head = head_of(&committer);
     let mut maintenance = Maintenance::open(&tools(&parts, pruning()), &head).unwrap();
     let mut commit = |change: Change| {
         if !change.drop.is_empty() {
-            store.refuse(Some((Operation::List, "/boundary")));
+            store.refuse(Some((Operation::Size, "/epochs")));
         }
         committing(&mut committer)(change)
     };
@@ -205,4 +219,51 @@ fn why_nothing_could_be_changed_is_told_before_why_nothing_was_given_back() {
     let mut commit = |_change| Err(Error::invalid("the first cause"));
     let ended = maintenance.tend(&head, true, &mut Tended::default(), &mut commit);
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+/// Points come and go, and nothing is listed for that more than once an hour.
+#[test]
+fn where_lists_are_billed_pruning_waits_for_its_hour() {
+    const SECOND: u64 = 1_000_000;
+    let parts = parts(12);
+    let store = Arc::new(Moody {
+        inner: Arc::clone(&parts.target),
+        refuses: Mutex::default(),
+        is_billed: true,
+        lists: AtomicU64::default(),
+    });
+    let parts = IngestParts {
+        target: Arc::clone(&store) as Arc<dyn Store>,
+        ..parts
+    };
+    let mut stages = open(&parts).unwrap();
+    let mut later = sealed(&parts, &mut stages).into_iter();
+    let now = Arc::new(AtomicU64::new(1_000_000 * SECOND));
+    let clock = Arc::clone(&now);
+    let tools = Tools {
+        clock: Arc::new(move || Timestamp(clock.load(Ordering::Relaxed))),
+        ..tools(&parts, pruning())
+    };
+    let head = Arc::new(stages.commits.head().clone());
+    let mut maintenance = Maintenance::open(&tools, &head).unwrap();
+    let mut round = |seconds: u64, points: usize| {
+        now.fetch_add(seconds * SECOND, Ordering::Relaxed);
+        for part in later.by_ref().take(points) {
+            stages.commits.push(part);
+        }
+        stages.commits.commit().unwrap();
+        store.lists.store(0, Ordering::Relaxed);
+        let head = Arc::new(stages.commits.head().clone());
+        let mut commit = |change| Ok(Arc::new(stages.commits.change(change)?.clone()));
+        let mut tended = Tended::default();
+        maintenance
+            .tend(&head, false, &mut tended, &mut commit)
+            .unwrap();
+        (tended.pruned > 0, store.lists.load(Ordering::Relaxed))
+    };
+    assert_eq!(round(1, 4), (true, 3));
+    for seconds in [1, 60, 600] {
+        assert_eq!(round(seconds, 2), (false, 0));
+    }
+    assert_eq!(round(3600, 2), (true, 3));
 }

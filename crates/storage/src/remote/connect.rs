@@ -1,12 +1,13 @@
 //! From an address to clients.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut, S3CopyIfNotExists},
     azure::{AzureConfigKey, MicrosoftAzureBuilder},
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
+    multipart::MultipartStore,
 };
 
 use super::{
@@ -25,12 +26,27 @@ const SIGNED_FOR: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Clients of one place.
-#[derive(Debug)]
 pub(super) struct Clients {
     /// Tries again what may be done twice without harm: reads, deletes, parts of uploads.
     pub(super) patient: Arc<dyn ObjectStore>,
+    /// The same one, for uploads whose parts are named one by one.
+    pub(super) parts: Arc<dyn MultipartStore>,
     /// Sends each request once: for creates, whose outcome has to be looked at before the next try.
     pub(super) once: Arc<dyn ObjectStore>,
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.patient.fmt(f)
+    }
+}
+
+/// One client, by the two sides it has.
+type Sides = (Arc<dyn ObjectStore>, Arc<dyn MultipartStore>);
+
+fn sides<T: ObjectStore + MultipartStore>(client: T) -> Sides {
+    let client = Arc::new(client);
+    (Arc::clone(&client) as Arc<dyn ObjectStore>, client)
 }
 
 /// Makes the clients; talks to nobody yet. `settings` go over the environment's.
@@ -53,9 +69,11 @@ pub(super) fn connect(
         max_retries: 0,
         ..patient.clone()
     };
+    let (patient, parts) = client(address, settings, counter, patient)?;
     Ok(Clients {
-        patient: client(address, settings, counter, patient)?,
-        once: client(address, settings, counter, once)?,
+        patient,
+        parts,
+        once: client(address, settings, counter, once)?.0,
     })
 }
 
@@ -64,10 +82,10 @@ fn client(
     settings: &[(&str, &str)],
     counter: &Arc<Counter>,
     retry: RetryConfig,
-) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+) -> Result<Sides, object_store::Error> {
     let counting = Counting(Arc::clone(counter));
     let endpoint = address.endpoint.clone();
-    let client: Arc<dyn ObjectStore> = match address.provider {
+    let client = match address.provider {
         Provider::S3 => {
             let mut builder = AmazonS3Builder::from_env()
                 .with_bucket_name(&address.bucket)
@@ -88,7 +106,7 @@ fn client(
             if let Some(region) = &address.region {
                 builder = builder.with_region(region);
             }
-            Arc::new(builder.build()?)
+            sides(builder.build()?)
         }
         Provider::Azure => {
             let mut builder = MicrosoftAzureBuilder::from_env()
@@ -108,7 +126,7 @@ fn client(
             if let Some(account) = &address.account {
                 builder = builder.with_account(account);
             }
-            Arc::new(builder.build()?)
+            sides(builder.build()?)
         }
         Provider::Google => {
             let mut builder = GoogleCloudStorageBuilder::from_env()
@@ -125,7 +143,7 @@ fn client(
             if let Some(endpoint) = endpoint {
                 builder = builder.with_base_url(&endpoint);
             }
-            Arc::new(builder.build()?)
+            sides(builder.build()?)
         }
     };
     Ok(client)

@@ -6,14 +6,15 @@
 //! that the provider's lifecycle rule for unfinished uploads deletes, or the object outside of all
 //! keys, which nobody ever reads.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, path::Path};
-use tokio::task::JoinSet;
+use object_store::{MultipartId, ObjectStoreExt, PutPayload, multipart::PartId, path::Path};
+use tokio::task::{JoinError, JoinSet};
 
 use super::{
     Shared,
+    connect::Clients,
     create::{Digest, Sent, create, decide},
     failure::{failure, verdict},
     kibibytes,
@@ -43,8 +44,11 @@ pub(super) struct RemoteUpload {
 #[derive(Debug)]
 struct Parts {
     path: Path,
-    upload: Box<dyn MultipartUpload>,
-    sending: JoinSet<Result<(), object_store::Error>>,
+    id: MultipartId,
+    sending: JoinSet<Result<(usize, PartId), object_store::Error>>,
+    /// Those that have arrived, by their numbers.
+    sent: BTreeMap<usize, PartId>,
+    begun: usize,
     hasher: blake3::Hasher,
     size: u64,
 }
@@ -72,7 +76,7 @@ impl RemoteUpload {
                 none => none.insert(Parts::begin(&shared).await?),
             };
             while let Some(sent) = parts.sending.try_join_next() {
-                ended(sent)?;
+                parts.arrived(sent)?;
             }
             let permits = u32::try_from(kibibytes(bytes)).unwrap_or(u32::MAX);
             let room = Arc::clone(&shared.up).acquire_many_owned(permits).await;
@@ -81,11 +85,13 @@ impl RemoteUpload {
             }
             parts.size += u64::try_from(bytes).unwrap_or(u64::MAX);
             let payload: PutPayload = gathered.into_iter().collect();
-            let part = parts.upload.put_part(payload);
+            let (number, path, id) = (parts.begun, parts.path.clone(), parts.id.clone());
+            parts.begun += 1;
+            let shared = Arc::clone(&shared);
             parts.sending.spawn(async move {
-                let sent = part.await;
+                let sent = put_part(&shared, &path, &id, number, &payload).await;
                 drop(room);
-                sent
+                sent.map(|part| (number, part))
             });
             Ok(())
         });
@@ -107,12 +113,6 @@ impl RemoteUpload {
     }
 }
 
-fn ended(
-    sent: Result<Result<(), object_store::Error>, tokio::task::JoinError>,
-) -> Result<(), object_store::Error> {
-    sent.map_err(|source| object_store::Error::JoinError { source })?
-}
-
 /// Does what concerns nobody else again while the server does not answer.
 async fn again<T>(
     shared: &Shared,
@@ -121,41 +121,71 @@ async fn again<T>(
     let mut patience = Patience::begin(shared);
     loop {
         match request().await {
-            Err(error) if verdict(&error).kind == StoreErrorKind::Unavailable => {
-                if !patience.pause().await {
-                    return Err(error);
-                }
-            }
+            Err(error) if may_pass(&error) && patience.pause().await => {}
             ended => return ended,
         }
     }
 }
 
+/// As [`again`], for a task of its own, which an asynchronous closure cannot be part of.
+async fn put_part(
+    shared: &Shared,
+    path: &Path,
+    id: &MultipartId,
+    number: usize,
+    payload: &PutPayload,
+) -> Result<PartId, object_store::Error> {
+    let mut patience = Patience::begin(shared);
+    loop {
+        let client = &shared.clients.parts;
+        match client.put_part(path, id, number, payload.clone()).await {
+            Err(error) if may_pass(&error) && patience.pause().await => {}
+            ended => return ended,
+        }
+    }
+}
+
+fn may_pass(error: &object_store::Error) -> bool {
+    verdict(error).kind == StoreErrorKind::Unavailable
+}
+
 impl Parts {
     async fn begin(shared: &Shared) -> Result<Parts, object_store::Error> {
         let path = shared.staged();
-        let client = &shared.clients.patient;
-        let begun = again(shared, async || client.put_multipart(&path).await);
-        let upload = begun.await?;
+        let client = &shared.clients.parts;
+        let id = again(shared, async || client.create_multipart(&path).await).await?;
         Ok(Parts {
             path,
-            upload,
+            id,
             sending: JoinSet::new(),
+            sent: BTreeMap::new(),
+            begun: 0,
             hasher: blake3::Hasher::new(),
             size: 0,
         })
     }
 
+    fn arrived(
+        &mut self,
+        sent: Result<Result<(usize, PartId), object_store::Error>, JoinError>,
+    ) -> Result<(), object_store::Error> {
+        let (number, part) = sent.map_err(|source| object_store::Error::JoinError { source })??;
+        self.sent.insert(number, part);
+        Ok(())
+    }
+
     /// Puts the parts together.
     async fn complete(&mut self, shared: &Shared) -> Result<Digest, object_store::Error> {
         while let Some(sent) = self.sending.join_next().await {
-            ended(sent)?;
+            self.arrived(sent)?;
         }
-        let (client, path, size) = (&shared.clients.patient, &self.path, self.size);
-        let upload = &mut self.upload;
+        let Clients { patient, parts, .. } = &shared.clients;
+        let sent: Vec<PartId> = self.sent.values().cloned().collect();
         again(shared, async || {
-            let completed = upload.complete().await;
-            if completed.is_err() && client.head(path).await.is_ok_and(|meta| meta.size == size) {
+            let completed = parts.complete_multipart(&self.path, &self.id, sent.clone());
+            let completed = completed.await;
+            let head = async || patient.head(&self.path).await;
+            if completed.is_err() && head().await.is_ok_and(|meta| meta.size == self.size) {
                 // An earlier try was the one that counted.
                 return Ok(());
             }
@@ -230,10 +260,10 @@ impl Drop for RemoteUpload {
         let shared = Arc::clone(&self.shared);
         self.shared.runtime.spawn(async move {
             parts.sending.shutdown().await;
-            if let Err(error) = parts.upload.abort().await {
+            let aborted = shared.clients.parts.abort_multipart(&parts.path, &parts.id);
+            if let Err(error) = aborted.await {
                 tracing::warn!(path = %parts.path, %error, "parts of an upload were left");
             }
-            drop(shared);
         });
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use afterimage::{
     cache::{segment_key, segment_number},
     recovery::Manifest,
-    storage::{Key, Store, StoreError, Upload},
+    storage::{Key, Operation, Store, StoreError, StoreErrorKind, Upload},
 };
 use bytes::Bytes;
 
@@ -260,6 +260,59 @@ fn a_boundary_that_is_not_looked_at_is_noticed() {
     let target = |target, _| hooked(target, Boundless);
     killed(
         "boundary ignored",
+        Sweep::Paused,
+        Wraps {
+            target,
+            ..Wraps::NONE
+        },
+    );
+}
+
+/// Claims to epochs are not seen.
+#[derive(Debug)]
+struct Unclaimed;
+
+impl Hooks for Unclaimed {
+    fn size(&self, store: &dyn Store, key: &Key) -> Result<u64, StoreError> {
+        if key.as_str().contains("/epochs/") {
+            let kind = StoreErrorKind::NotFound;
+            return Err(StoreError::new(Operation::Size, key, kind));
+        }
+        store.size(key)
+    }
+}
+
+#[test]
+fn a_claim_that_is_not_looked_for_is_noticed() {
+    let target = |target, _| hooked(target, Unclaimed);
+    killed(
+        "claim ignored",
+        Sweep::Paused,
+        Wraps {
+            target,
+            ..Wraps::NONE
+        },
+    );
+}
+
+/// Whoever takes over claims nothing.
+#[derive(Debug)]
+struct Claimless;
+
+impl Hooks for Claimless {
+    fn create(&self, store: &dyn Store, key: &Key, body: &[Bytes]) -> Result<(), StoreError> {
+        match key.as_str().contains("/epochs/") {
+            true => Ok(()),
+            false => store.create(key, body),
+        }
+    }
+}
+
+#[test]
+fn a_takeover_without_a_claim_is_noticed() {
+    let target = |target, _| hooked(target, Claimless);
+    killed(
+        "no claim",
         Sweep::Paused,
         Wraps {
             target,

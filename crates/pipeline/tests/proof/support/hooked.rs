@@ -28,6 +28,10 @@ pub(crate) trait Hooks: Debug + Send + Sync {
         store.read_range(key, range)
     }
 
+    fn size(&self, store: &dyn Store, key: &Key) -> Result<u64, StoreError> {
+        store.size(key)
+    }
+
     fn hides(&self, _prefix: &Key) -> bool {
         false
     }
@@ -89,7 +93,7 @@ impl<H: Hooks> Store for Hooked<H> {
     }
 
     fn size(&self, key: &Key) -> Result<u64, StoreError> {
-        self.store.size(key)
+        self.hooks.size(self.store.as_ref(), key)
     }
 
     fn list(

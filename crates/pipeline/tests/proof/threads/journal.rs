@@ -108,7 +108,8 @@ impl Hooks for CacheJournal {
 
     fn settle(&self, store: &dyn Store, prefix: &Key) -> Result<(), StoreError> {
         let there = store.list(prefix, None, usize::MAX)?;
-        let newest = there.last().and_then(|entry| segment_number(&entry.key));
+        let numbers = there.iter().filter_map(|entry| segment_number(&entry.key));
+        let newest = numbers.last();
         store.settle(prefix)?;
         let end = newest.map_or(0, |newest| newest + 1);
         self.settled.fetch_max(end, Ordering::SeqCst);

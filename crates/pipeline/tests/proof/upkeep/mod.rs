@@ -178,7 +178,7 @@ pub(crate) fn stored(target: &Arc<dyn Store>) -> BTreeSet<Key> {
 
 /// Whether an object is a mark, which no manifest names and which stays.
 pub(crate) fn is_mark(key: &Key) -> bool {
-    let marks = ["/boundary/", "/ended/"];
+    let marks = ["/boundary/", "/ended/", "/epochs/"];
     marks.iter().any(|mark| key.as_str().contains(mark))
 }
 
