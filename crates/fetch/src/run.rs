@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::{FrameSource, error::FetchError};
 
 /// Bytes that one request fetches at most.
-const RUN_BYTES_MAX: u64 = 4 << 20;
+pub const RUN_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of payload in the frames of one run at most, so that whoever decompresses them knows what
 /// it takes.
 const RUN_RAW_BYTES_MAX: u64 = 64 << 20;
