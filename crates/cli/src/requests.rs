@@ -5,16 +5,20 @@ use serde_json::{Value, json};
 
 /// The requests to a store as JSON; null where nobody bills them.
 pub(crate) fn value(store: &dyn Store) -> Value {
-    store.requests().map_or(Value::Null, |requests| {
-        let Requests {
-            puts,
-            gets,
-            heads,
-            lists,
-            deletes,
-        } = requests;
-        json!({"puts": puts, "gets": gets, "heads": heads, "lists": lists, "deletes": deletes})
-    })
+    let requests = store.requests();
+    requests.map_or(Value::Null, |requests| counts(&requests))
+}
+
+/// Requests by kind as JSON.
+pub(crate) fn counts(requests: &Requests) -> Value {
+    let Requests {
+        puts,
+        gets,
+        heads,
+        lists,
+        deletes,
+    } = requests;
+    json!({"puts": puts, "gets": gets, "heads": heads, "lists": lists, "deletes": deletes})
 }
 
 /// The requests to a store as a line for people, for each of so many points; `None` where nobody bills
