@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &args::Plan, output: &mut Output) -> Result<(), Fai
 
 fn input(arguments: &args::Plan, provider: Provider) -> Result<PlanInput, Failure> {
     let time = |what: &str, time: jiff::SignedDuration| {
-        let wrong = |_| Failure::invalid(format!("--{what} of {time:#}: it is below 0"));
+        let wrong = |_| Failure::invalid(format!("--{what}: a time below 0"));
         Duration::try_from(time).map_err(wrong)
     };
     Ok(PlanInput {
