@@ -183,6 +183,7 @@ fn numbers_that_mean_nothing_are_wrong_calls() {
         ["--ratio", "nan"],
         ["--live", "0"],
         ["--seal", "0s"],
+        ["--poll", "999999h"],
         ["--points=-5m", "--ratio=0.5"],
         ["--keep", "asr:99d"],
         ["--seal", "often"],

@@ -33,6 +33,9 @@ use crate::error::Error;
 /// The month that amounts are of: 30 days.
 pub const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// The shortest time that is planned with.
+const TIME_MIN: Duration = Duration::from_millis(10);
+
 /// What is planned for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanInput {
@@ -40,11 +43,11 @@ pub struct PlanInput {
     pub churn_bytes_per_second: u64,
     /// Disks of the group, 1 to 256.
     pub disks: u16,
-    /// After how long an agent seals a segment that is not full; above 0.
+    /// After how long an agent seals a segment that is not full; this and the next two from 10 ms to 30 days.
     pub seal: Duration,
-    /// How often points are made; above 0.
+    /// How often points are made.
     pub points: Duration,
-    /// How often a worker looks for the next segment; above 0.
+    /// How often a worker looks for the next segment.
     pub poll: Duration,
     /// Which points stay.
     pub keep: Keep,
@@ -182,11 +185,10 @@ fn check(input: &PlanInput) -> Result<(), Error> {
         ("points made", input.points),
         ("a look at the cache", input.poll),
     ];
-    // Nobody does any of it more often.
-    let shortest = Duration::from_millis(10);
-    if let Some((what, every)) = times.iter().find(|(_, every)| *every < shortest) {
+    let is_odd = |every: Duration| !(TIME_MIN..=MONTH).contains(&every);
+    if let Some((what, every)) = times.iter().find(|(_, every)| is_odd(*every)) {
         return refuse(format!(
-            "{what} every {every:?}: at least every {shortest:?}"
+            "{what} every {every:?}: from every {TIME_MIN:?} to every 30 days"
         ));
     }
     for (what, share) in [("ratio", input.ratio), ("live share", input.live)] {

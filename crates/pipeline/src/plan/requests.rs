@@ -1,5 +1,6 @@
 //! What is sent to object stores for a segment, a point and a pruning. Every number that says how the
-//! code talks to a store is in this file: whoever changes what the code sends changes it here.
+//! code talks to a store is in this file: whoever changes what the code sends changes it here, and the small
+//! case that `tests.rs` works out by hand.
 
 use std::ops::{Add, Mul};
 

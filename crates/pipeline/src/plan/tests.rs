@@ -205,6 +205,7 @@ fn numbers_that_mean_nothing_are_refused() {
     assert!(refused(|input| input.disks = 0).contains("0 disks"));
     assert!(refused(|input| input.disks = 257).contains("257 disks"));
     assert!(refused(|input| input.points = Duration::ZERO).contains("points"));
+    assert!(refused(|input| input.seal = Duration::MAX).contains("sealed"));
     assert!(refused(|input| input.ratio = f64::NAN).contains("ratio"));
     assert!(refused(|input| input.ratio = 1.5).contains("ratio"));
     assert!(refused(|input| input.live = 0.0).contains("live"));
