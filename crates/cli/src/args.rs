@@ -9,6 +9,7 @@ use crate::{
     compact_rate_arg::CompactRate,
     pin::{Until, parse_until},
     point_arg,
+    rate_arg::Rate,
     replicate::ReplicaArg,
     size_arg::Size,
 };
@@ -71,6 +72,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Find out whether a store can be used: reached, allowed, exact, in time
     Doctor(Doctor),
+    /// Say what a group takes of object stores in a month, and what that costs
+    Plan(Plan),
     /// Do the whole job on a small recorded log and check every step
     Demo(Demo),
     /// Print the completion script of a shell
@@ -407,6 +410,53 @@ pub(crate) struct Inspect {
     /// Print every row of the index
     #[arg(long)]
     pub(crate) rows: bool,
+}
+
+/// Say what a group takes of object stores in a month, and what that costs.
+///
+/// Talks to no store. A month has 30 days. The first copy of the disks, restores, replicas, compaction
+/// and what is tried again are not counted; docs/object-stores.md says how the rest is.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  afterimage plan --churn 20MB/s --disks 40
+  afterimage plan --churn 20MB/s --disks 40 --seal 10s --points 5m --keep asr \\
+      --price-table docs/prices/s3.toml
+  afterimage plan --churn 2MiB/s --points 1m --keep 'asr:7d' --live 0.8 --used 4TB \\
+      --price-table docs/prices/azure.toml --json | jq .prices.total")]
+pub(crate) struct Plan {
+    /// Bytes that all disks of the group together write in a second, as in 20MB/s
+    #[arg(long, value_name = "RATE")]
+    pub(crate) churn: Rate,
+    /// Disks of the group
+    #[arg(long, default_value = "1", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) disks: u16,
+    /// After how long an agent seals a segment that is not full (16MiB stored)
+    #[arg(long, default_value = "10s", value_name = "TIME")]
+    pub(crate) seal: jiff::SignedDuration,
+    /// How often a point is made
+    #[arg(long, default_value = "5m", value_name = "TIME")]
+    pub(crate) points: jiff::SignedDuration,
+    /// Which points stay: a preset (asr, drs, journal, each with :PERIOD) or a ladder such as
+    /// 2h:all,1d:1h,7d:2h
+    #[arg(long, default_value = "asr", value_name = "POLICY")]
+    pub(crate) keep: Keep,
+    /// How often a worker looks for the next segment, as `replicate --poll`
+    #[arg(long, default_value = "1s", value_name = "TIME")]
+    pub(crate) poll: jiff::SignedDuration,
+    /// Stored bytes for each byte that is written
+    #[arg(long, default_value = "0.5", value_name = "SHARE")]
+    pub(crate) ratio: f64,
+    /// Share of the bytes written between two points that is not overwritten before the second
+    #[arg(long, default_value = "1.0", value_name = "SHARE")]
+    pub(crate) live: f64,
+    /// Bytes that all disks together hold, as in 4TB: they are in the oldest point, and no point has more.
+    /// Left out where not given
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) used: Option<Size>,
+    /// Prices, as in docs/prices; without them there are only amounts, and requests are counted as for S3
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) price_table: Option<PathBuf>,
 }
 
 /// Do the whole job on a small recorded log and check every step.

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU64, str::FromStr};
 
-use crate::size_arg::Size;
+use crate::rate_arg::Rate;
 
 /// `unlimited`, `off`, or bytes a second as in `100MiB/s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +25,7 @@ impl FromStr for CompactRate {
             _ => {}
         }
         let help = || format!("{text:?} is no rate; give off, unlimited, or one such as 100MiB/s");
-        let Size(bytes) = text
-            .strip_suffix("/s")
-            .unwrap_or(text)
-            .parse()
-            .map_err(|_| help())?;
+        let Rate(bytes) = text.parse().map_err(|_| help())?;
         Ok(NonZeroU64::new(bytes).map_or(CompactRate::Off, CompactRate::Bytes))
     }
 }

@@ -11,10 +11,13 @@ mod live;
 mod manual;
 mod output;
 mod pin;
+mod plan;
 mod point_arg;
 mod points;
+mod price_table;
 mod progress;
 mod prune;
+mod rate_arg;
 mod read;
 mod replicate;
 mod requests;
@@ -70,6 +73,7 @@ fn run(command: Command, output: &mut Output) -> Result<(), Failure> {
             output.line(&text)
         }
         Command::Doctor(doctor) => doctor::run(&doctor, output),
+        Command::Plan(arguments) => plan::run(&arguments, output),
         Command::Demo(demo) => demo::run(&demo, output),
         Command::Completions(completions) => manual::completions(&completions, output),
         Command::Man(man) => manual::man(&man, output),

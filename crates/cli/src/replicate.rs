@@ -224,6 +224,7 @@ fn summary(
 ) -> Result<(), Failure> {
     output.value(&json!({
         "event": "done",
+        "segments": outcome.segments,
         "points": outcome.points,
         "source_bytes": outcome.source_bytes,
         "stored_bytes": outcome.stored_bytes,
@@ -241,8 +242,10 @@ fn summary(
         size(outcome.source_bytes),
         size(outcome.stored_bytes)
     ))?;
-    let lines = [("cache", cache), ("target", target)];
-    let lines = lines.map(|(name, store)| requests::line(name, store, outcome.points));
+    let lines = [
+        requests::line("cache", cache, ("segment", outcome.segments)),
+        requests::line("target", target, ("point", outcome.points)),
+    ];
     lines
         .into_iter()
         .flatten()

@@ -5,22 +5,29 @@ use serde_json::{Value, json};
 
 /// The requests to a store as JSON; null where nobody bills them.
 pub(crate) fn value(store: &dyn Store) -> Value {
-    store.requests().map_or(Value::Null, |requests| {
-        let Requests {
-            puts,
-            gets,
-            heads,
-            lists,
-            deletes,
-        } = requests;
-        json!({"puts": puts, "gets": gets, "heads": heads, "lists": lists, "deletes": deletes})
-    })
+    let requests = store.requests();
+    requests.map_or(Value::Null, |requests| counts(&requests))
 }
 
-/// The requests to a store as a line for people, for each of so many points; `None` where nobody bills
-/// them.
-pub(crate) fn line(name: &str, store: &dyn Store, points: u64) -> Option<String> {
-    let requests = store.requests()?;
+/// Requests by kind as JSON.
+pub(crate) fn counts(requests: &Requests) -> Value {
+    let Requests {
+        puts,
+        gets,
+        heads,
+        lists,
+        deletes,
+    } = requests;
+    json!({"puts": puts, "gets": gets, "heads": heads, "lists": lists, "deletes": deletes})
+}
+
+/// The requests to a store as a line for people, for each of so many segments or points too; `None` where
+/// nobody bills them.
+pub(crate) fn line(name: &str, store: &dyn Store, (what, many): (&str, u64)) -> Option<String> {
+    Some(describe(name, &store.requests()?, what, many))
+}
+
+fn describe(name: &str, requests: &Requests, what: &str, many: u64) -> String {
     let Requests {
         puts,
         gets,
@@ -29,10 +36,47 @@ pub(crate) fn line(name: &str, store: &dyn Store, points: u64) -> Option<String>
         deletes,
     } = requests;
     let all = requests.all();
-    let each = all.checked_div(points);
-    let each = each.map_or(String::new(), |each| format!(", {each} a point"));
-    Some(format!(
-        "requests to the {name}: {all}{each} ({puts} put, {gets} get, {heads} head, {lists} list, \
-         {deletes} delete)"
-    ))
+    let kinds = format!("{puts} put, {gets} get, {heads} head, {lists} list, {deletes} delete");
+    let each = match many {
+        0 => String::new(),
+        _ => {
+            let counts = [puts, gets, heads, lists, deletes];
+            let [puts, gets, heads, lists, deletes] = counts.map(|count| tenths(*count, many));
+            let all = tenths(all, many);
+            format!(
+                "; {all} a {what}: {puts} put, {gets} get, {heads} head, {lists} list, \
+                 {deletes} delete"
+            )
+        }
+    };
+    format!("requests to the {name}: {all} ({kinds}){each}")
+}
+
+/// A quotient with one digit behind the point.
+fn tenths(count: u64, many: u64) -> String {
+    let tenths = (10 * count + many / 2) / many;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_told_for_each_segment() {
+        let requests = Requests {
+            puts: 0,
+            gets: 17,
+            heads: 2,
+            lists: 1,
+            deletes: 0,
+        };
+        assert_eq!(
+            describe("cache", &requests, "segment", 8),
+            "requests to the cache: 20 (0 put, 17 get, 2 head, 1 list, 0 delete); 2.5 a segment: \
+             0.0 put, 2.1 get, 0.3 head, 0.1 list, 0.0 delete"
+        );
+        let nothing = describe("cache", &requests, "segment", 0);
+        assert!(nothing.ends_with("0 delete)"), "{nothing}");
+    }
 }

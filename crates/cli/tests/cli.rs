@@ -641,6 +641,7 @@ fn every_command_shows_examples() {
         "verify",
         "read",
         "inspect",
+        "plan",
         "demo",
         "completions",
         "man",

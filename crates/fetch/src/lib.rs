@@ -9,7 +9,7 @@ mod run;
 
 pub use ahead::Ahead;
 pub use error::{FetchError, FetchErrorKind};
-pub use run::{FrameRef, Run, batches, runs};
+pub use run::{BILLED_RUN_BYTES_MAX, FrameRef, Run, batches, runs};
 
 use std::{fmt::Debug, ops::Range};
 

@@ -9,7 +9,7 @@ use crate::{FrameSource, error::FetchError};
 /// Bytes that one request fetches at most.
 const RUN_BYTES_MAX: u64 = 4 << 20;
 /// The same where requests are billed.
-const BILLED_RUN_BYTES_MAX: u64 = 8 << 20;
+pub const BILLED_RUN_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of payload in the frames of one run at most, so that whoever decompresses them knows what
 /// it takes.
 const RUN_RAW_BYTES_MAX: u64 = 64 << 20;

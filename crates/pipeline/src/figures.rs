@@ -171,6 +171,17 @@ impl Figures {
             .set(f64::from(u32::try_from(things).unwrap_or(u32::MAX)));
     }
 
+    /// A segment was read.
+    pub(crate) fn segment(&self) {
+        self.state().sums.segments += 1;
+        self.count("afterimage_segments_total", 1);
+    }
+
+    /// Segments read so far.
+    pub(crate) fn segments(&self) -> u64 {
+        self.state().sums.segments
+    }
+
     /// A part of an interval was cut.
     pub(crate) fn cut(&self, counts: Counts) {
         let mut state = self.state();

@@ -27,6 +27,7 @@ mod ingest;
 mod location;
 mod maintain;
 mod pipeline;
+pub mod plan;
 mod points;
 mod replicas;
 mod restore;

@@ -67,6 +67,8 @@ pub enum Event {
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
+    /// Segments read.
+    pub segments: u64,
     /// Points committed.
     pub points: u64,
     /// Bytes the source wrote in their intervals.
@@ -378,6 +380,7 @@ impl Pipeline {
             maintain: &|beside| upkeeping.run(beside),
         };
         let mut failing = Failing::default();
+        let segments_before = self.figures.segments();
         let ran = driver.run(stages, &mut |event| {
             failing.note(&event);
             if let Event::Point { report, .. } = &event {
@@ -387,6 +390,7 @@ impl Pipeline {
             }
             watch(event);
         });
+        run.outcome.segments += self.figures.segments() - segments_before;
         ran.map_err(|error| self.explain(error, epoch))?;
         failing.outcome()
     }

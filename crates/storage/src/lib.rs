@@ -45,6 +45,8 @@ pub use os_files::OsFiles;
 pub use part::Part;
 pub use probe::{ProbeError, probe};
 pub use read_ahead::ReadAhead;
-pub use remote::{Address, InvalidAddress, Provider, RemoteStore, Requests};
+pub use remote::{
+    Address, DELETES_MAX, InvalidAddress, LOOK_BYTES, PART_BYTES, Provider, RemoteStore, Requests,
+};
 pub use remove::remove_file;
 pub use store::{Entry, Store, Tail, Upload};

@@ -66,6 +66,7 @@ impl Reading<'_> {
             let next = match looked {
                 Ok(Some(segment)) => {
                     idle = 0;
+                    self.figures.segment();
                     self.read.set(segment.end().segment);
                     Flow::Next(Box::new(segment))
                 }

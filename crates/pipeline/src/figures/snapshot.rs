@@ -22,6 +22,8 @@ pub struct Sums {
     pub points: u64,
     /// Manifests that committed them.
     pub commits: u64,
+    /// Segments read.
+    pub segments: u64,
     /// Records that were cut into intervals, committed or not yet.
     pub records: u64,
     /// Bytes that the source wrote in them, other than zeroes.

@@ -58,7 +58,7 @@ use crate::{
 /// Least time between two prunings while points are made.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 /// The same, and between two collections, where the lists that both need are billed.
-const BILLED_EVERY: Duration = Duration::from_secs(3600);
+pub(crate) const BILLED_EVERY: Duration = Duration::from_secs(3600);
 /// Manifests that may wait to be collected while nothing else does.
 const MANIFESTS_WAITING_MAX: usize = 64;
 

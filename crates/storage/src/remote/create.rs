@@ -193,4 +193,4 @@ async fn hash(
 }
 
 /// Bytes that are read back at a time.
-const LOOK_BYTES: u64 = 8 << 20;
+pub const LOOK_BYTES: u64 = 8 << 20;

@@ -32,7 +32,9 @@ use tokio::{runtime::Runtime, sync::Semaphore};
 
 pub use self::{
     address::{Address, InvalidAddress, Provider},
+    create::LOOK_BYTES,
     requests::Requests,
+    upload::PART_BYTES,
 };
 use self::{connect::Clients, failure::failure, patience::Patience, requests::Counter};
 use crate::{
@@ -47,7 +49,7 @@ use crate::{
 /// store together.
 const AHEAD_BYTES_MAX: usize = 32 << 20;
 /// Keys of one bulk delete.
-const DELETES_MAX: usize = 1000;
+pub const DELETES_MAX: usize = 1000;
 
 /// Objects below a prefix of a bucket or container. Clones share the client.
 ///
