@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// Creates that race for one name.
-const RACERS: usize = 6;
+const RACERS: usize = 8;
 /// Races, all at once: whoever starts a worker waits for them.
-const RACES: usize = 2;
+const RACES: usize = 4;
 
 /// Why a store cannot be used by more than one worker.
 #[derive(Debug, thiserror::Error)]

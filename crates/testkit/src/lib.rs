@@ -26,7 +26,7 @@ pub use conformance::store_conformance;
 pub use crash::CrashStates;
 pub use disk_conformance::disk_conformance;
 pub use oracle::PlainDisk;
-pub use proxy::{FaultCounts, FaultKind, FaultProxy, Faults};
+pub use proxy::{FaultCounts, FaultKind, FaultProxy, Faults, Refusal};
 pub use random::Random;
 pub use sim_disk::SimDisk;
 pub use spoil::{Spoil, Tried};

@@ -93,8 +93,8 @@ impl RequestModel {
             commit_gets: 1.0,
             // It asks for the claim to the next epoch.
             commit_heads: 1.0,
-            // `recovery::write_index` opens each layer once, by its end and its header, and then each index.
-            indexing_gets: 2.0,
+            // `recovery::write_index` opens each layer once, and then each index, by its end.
+            indexing_gets: 1.0,
             layers_an_index: IndexLimits::default().fan_out as f64,
             // `recovery::mark_pruning`, and the boundary of `recovery::Collector::collect`.
             pruning_puts: 2.0,
@@ -132,12 +132,7 @@ impl RequestModel {
     #[must_use]
     pub fn segment(&self, bytes: f64, ratio: f64, a_point: f64, looks: f64) -> MeanRequests {
         let looks = looks + self.early_looks * looks.min(1.0);
-        // The end holds all of a small one.
-        let header_gets = if bytes > BILLED_TAIL_BYTES as f64 {
-            self.header_gets
-        } else {
-            0.0
-        };
+        let header_gets = self.headers(bytes);
         // A run ends with a frame, so the last one that would fit is left to the next run.
         let run_bytes = BILLED_RUN_BYTES_MAX as f64 - ratio * f64::from(FRAME_BYTES_DEFAULT);
         let frame_gets = (bytes / run_bytes).ceil();
@@ -166,22 +161,31 @@ impl RequestModel {
     pub fn point(&self, bytes: f64) -> MeanRequests {
         let full = OBJECT_BYTES_MAX as f64;
         let rest = bytes % full;
-        let layers = self.layer(full) * (bytes / full).floor();
+        let layer = |bytes| self.layer(bytes) + self.indexing(bytes);
+        let layers = layer(full) * (bytes / full).floor();
         let last = if rest > 0.0 {
-            self.layer(rest)
+            layer(rest)
         } else {
             MeanRequests::default()
         };
-        let indexing = self.indexing() * (bytes / full).ceil();
-        layers + last + self.commit() + indexing
+        layers + last + self.commit()
+    }
+
+    /// Requests for the header of an object: the end holds all of a small one.
+    fn headers(&self, bytes: f64) -> f64 {
+        if bytes > BILLED_TAIL_BYTES as f64 {
+            self.header_gets
+        } else {
+            0.0
+        }
     }
 
     /// The share of a layer in the indexes over it, and in those over them.
-    fn indexing(&self) -> MeanRequests {
+    fn indexing(&self, bytes: f64) -> MeanRequests {
         // A 32nd, and a 32nd of that, and so on.
         let indexes = 1.0 / (self.layers_an_index - 1.0);
         let opened = MeanRequests {
-            gets: self.indexing_gets * (1.0 + indexes),
+            gets: (self.indexing_gets + self.headers(bytes)) * (1.0 + indexes),
             heads: self.tail_heads * (1.0 + indexes),
             ..MeanRequests::default()
         };

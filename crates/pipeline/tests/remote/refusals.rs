@@ -47,6 +47,66 @@ fn a_wrong_key_or_bucket_is_one_clear_error() {
     assert!(said.contains("credentials"), "{said}");
 }
 
+/// The servers of the tests know neither clocks nor regions nor quotas, so something between says for them
+/// what the providers say.
+#[test]
+fn a_clock_that_is_off_or_a_wrong_region_is_one_clear_error() {
+    let Some(s3) = server(Kind::Moto, "refusals by the provider") else {
+        return;
+    };
+    let proxy = FaultProxy::start(s3.addr(), Faults::none()).unwrap();
+    let store = store(&s3, proxy.addr(), "p", "&patience=2&timeout=2").unwrap();
+    store.check().unwrap();
+    for (status, code, advice) in [
+        ("403 Forbidden", "RequestTimeTooSkewed", "set it by NTP"),
+        ("400 Bad Request", "AuthorizationHeaderMalformed", "region"),
+        ("301 Moved Permanently", "PermanentRedirect", "region"),
+        ("403 Forbidden", "InvalidAccessKeyId", "credentials"),
+        ("400 Bad Request", "ExpiredToken", "expired"),
+    ] {
+        proxy.set(Faults::refusing(status, code, false));
+        let error = Error::from(store.check().unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{code}: {error}");
+        let said = format!("{error} {}", error.cause().unwrap_or_default());
+        assert!(said.contains(advice), "{code}: {said}");
+    }
+    proxy.set(Faults::none());
+    store.check().unwrap();
+}
+
+/// Once there is room again it goes on where it was.
+#[test]
+fn a_store_that_is_full_is_an_error_that_passes_and_nothing_is_lost() {
+    let Some(s3) = server(Kind::Moto, "a store that is full") else {
+        return;
+    };
+    let proxy = FaultProxy::start(s3.addr(), Faults::none()).unwrap();
+    let cache: Arc<dyn Store> = Arc::new(afterimage::storage::MemoryStore::new());
+    let target: Arc<dyn Store> =
+        Arc::new(store(&s3, proxy.addr(), "p", "&patience=2&timeout=2").unwrap());
+    let mut source = Source::new(Arc::clone(&cache), 9).unwrap();
+    let run = || {
+        let pipeline = Pipeline::builder(name("shop"), Arc::clone(&cache), Arc::clone(&target));
+        pipeline.build().unwrap().run_once(&mut |_| ())
+    };
+    source.interval().unwrap();
+    run().unwrap();
+    for (status, code) in [
+        ("507 Insufficient Storage", "InsufficientStorage"),
+        ("403 Forbidden", "QuotaExceeded"),
+    ] {
+        source.interval().unwrap();
+        proxy.set(Faults::refusing(status, code, true));
+        let error = run().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{code}: {error}");
+        let said = format!("{error} {}", error.cause().unwrap_or_default());
+        assert!(said.contains("raise the quota"), "{code}: {said}");
+        proxy.set(Faults::none());
+        run().unwrap();
+    }
+    assert_eq!(source.check(&target), 3);
+}
+
 /// While the store is away for less than the patience of its address, everything waits and then goes
 /// on. The hour of the documentation is a second here; nothing else differs.
 #[test]

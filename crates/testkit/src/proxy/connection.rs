@@ -59,6 +59,11 @@ impl Connection {
         let mut plan = self.control.plan();
         plan.kind = plan.kind.filter(|&kind| request.suits(kind, &body));
         self.control.wait(plan.latency)?;
+        if let Some(refusal) = plan.refusal
+            && !(refusal.writes_only && body.is_over())
+        {
+            return self.deny(&mut request, body, &plan, &refusal);
+        }
         match plan.kind {
             Some(FaultKind::RequestTimeout) => {
                 self.refuse(&mut request, body, &plan, "408 Request Timeout")

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     counts::FaultCounts,
-    faults::{FaultKind, Faults},
+    faults::{FaultKind, Faults, Refusal},
     link::Socket,
 };
 use crate::random::Random;
@@ -50,6 +50,7 @@ pub(super) struct Plan {
     pub(super) stall: Duration,
     pub(super) late: Duration,
     pub(super) bytes_per_second: Option<u64>,
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// A late request that has not had its effect.
@@ -103,6 +104,7 @@ impl Control {
             stall: state.faults.stall,
             late: state.faults.late,
             bytes_per_second: state.faults.bytes_per_second,
+            refusal: state.faults.refusal,
         }
     }
 

@@ -9,10 +9,11 @@ use super::{
     body::Body,
     connection::Connection,
     control::Plan,
+    faults::Refusal,
     late::Late,
     message::{Answer, Request},
     pace::Paced,
-    reply::{Next, status},
+    reply::{Next, denial, status},
 };
 
 impl Connection {
@@ -27,6 +28,20 @@ impl Connection {
         self.swallow(request, body, plan)?;
         self.control.count(plan.kind);
         self.client.socket.write_all(&status(line, request))?;
+        Ok(Next::after(request))
+    }
+
+    /// Answers with the refusal.
+    pub(super) fn deny(
+        &mut self,
+        request: &mut Request,
+        body: Body,
+        plan: &Plan,
+        refusal: &Refusal,
+    ) -> io::Result<Next> {
+        self.swallow(request, body, plan)?;
+        let answer = denial(refusal, request);
+        self.client.socket.write_all(&answer)?;
         Ok(Next::after(request))
     }
 

@@ -73,6 +73,17 @@ impl FaultKind {
     ];
 }
 
+/// An answer that a server gives for reasons of its own, whatever is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Status and reason, such as `403 Forbidden`.
+    pub status: &'static str,
+    /// The provider's code, as S3 and Azure have it in the body.
+    pub code: &'static str,
+    /// Whether what has no body is let through.
+    pub writes_only: bool,
+}
+
 /// What a [`FaultProxy`](crate::FaultProxy) does to requests. The default does nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
@@ -93,6 +104,8 @@ pub struct Faults {
     pub late: Duration,
     /// Whether every connection is reset as soon as it is made.
     pub gone: bool,
+    /// What requests are answered with instead of being passed on; they are not counted as faults.
+    pub refusal: Option<Refusal>,
 }
 
 impl Faults {
@@ -107,6 +120,19 @@ impl Faults {
     pub fn gone() -> Faults {
         Faults {
             gone: true,
+            ..Faults::default()
+        }
+    }
+
+    /// A server that refuses.
+    #[must_use]
+    pub fn refusing(status: &'static str, code: &'static str, writes_only: bool) -> Faults {
+        Faults {
+            refusal: Some(Refusal {
+                status,
+                code,
+                writes_only,
+            }),
             ..Faults::default()
         }
     }

@@ -54,6 +54,11 @@ impl Request {
         Ok(Some((request, body)))
     }
 
+    /// Whether its answer has no body, whatever its length.
+    pub(super) fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+
     /// Whether a fault of this kind can happen to it.
     pub(super) fn suits(&self, kind: FaultKind, body: &Body) -> bool {
         let method = self.method.as_str();

@@ -37,7 +37,7 @@ use std::{
 };
 
 pub use counts::FaultCounts;
-pub use faults::{FaultKind, Faults};
+pub use faults::{FaultKind, Faults, Refusal};
 
 use connection::Connection;
 use control::Control;

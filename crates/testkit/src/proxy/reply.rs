@@ -9,7 +9,7 @@ use std::{
 use super::{
     body::Body,
     control::{Control, Plan},
-    faults::FaultKind,
+    faults::{FaultKind, Refusal},
     head::Head,
     link::Socket,
     message::{Answer, Request},
@@ -167,4 +167,22 @@ pub(super) fn status(line: &str, request: &Request) -> Vec<u8> {
         ""
     };
     format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n{close}\r\n").into_bytes()
+}
+
+/// A refusal with its code, in the body and in the field of Azure: an answer to HEAD has no body.
+pub(super) fn denial(refusal: &Refusal, request: &Request) -> Vec<u8> {
+    let Refusal { status, code, .. } = refusal;
+    let text = format!("<Error><Code>{code}</Code><Message>{code}</Message></Error>");
+    let body = if request.is_head() { "" } else { &text };
+    let close = if request.closes {
+        "Connection: close\r\n"
+    } else {
+        ""
+    };
+    format!(
+        "HTTP/1.1 {status}\r\nx-ms-error-code: {code}\r\nContent-Type: application/xml\r\n\
+         Content-Length: {}\r\n{close}\r\n{body}",
+        text.len()
+    )
+    .into_bytes()
 }
