@@ -1,9 +1,6 @@
 //! One rule broken at a time: the races find each of them out.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Mutex};
 
 use afterimage::{
     cache::segment_number,
@@ -29,10 +26,15 @@ fn is_boundary(key: &Key) -> bool {
     key.as_str().contains("/boundary/")
 }
 
+/// A mark that somebody has taken over.
+fn is_claim(key: &Key) -> bool {
+    key.as_str().contains("/epochs/")
+}
+
 /// What a committer looks at after its create, to learn whether the number counts.
 fn tells_of_the_boundary(ask: Ask<'_>) -> bool {
     match ask {
-        Ask::Size(key) => key.as_str().contains("/epoch/"),
+        Ask::Size(key) => is_claim(key),
         Ask::List { prefix, .. } => prefix.as_str().ends_with("/boundary"),
     }
 }
@@ -47,7 +49,7 @@ fn a_boundary_that_is_not_looked_at_is_found_out() {
 /// a key to begin after is that of an agent that opens the stream.
 fn tells_of_later_segments(ask: Ask<'_>) -> bool {
     match ask {
-        Ask::Size(key) => segment_number(key).is_none(),
+        Ask::Size(key) => is_claim(key),
         Ask::List { after, .. } => after.is_some_and(|after| segment_number(after).is_some()),
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn race_with(seed: u64, wrap: Wrap, too_far: u64) -> Outcome {
     let mut ledger = ledger.into_inner().unwrap();
     let outcome = &mut ledger.outcome;
     outcome.expect(!panicked, || "somebody panicked".to_owned());
-    outcome.counts = sim.counts();
+    outcome.close(&sim);
     ledger.outcome
 }
 
