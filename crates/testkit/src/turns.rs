@@ -86,6 +86,12 @@ pub fn take_turns(seed: u64, pace: Pace, threads: Vec<Turning<'_>>) -> Vec<threa
 }
 
 impl Turn {
+    /// Which of the threads it is, counted from 0.
+    #[must_use]
+    pub const fn number(&self) -> usize {
+        self.number
+    }
+
     /// Lets others run, or not, as the seed says.
     pub fn step(&self, matters: bool) {
         let mut rota = self.turns.lock();

@@ -169,10 +169,14 @@ impl Worker<'_> {
                     drop(ledger);
                 }
                 Err(error) => {
-                    lock(self.shared.ledger).failed(&error, "a commit");
+                    let mut ledger = lock(self.shared.ledger);
+                    ledger.failed(&error, "a commit");
                     if self.committer.is_in_doubt() {
+                        let is_fenced = matches!(error.kind, RecoveryErrorKind::Fenced(_));
+                        ledger.outcome.in_doubt += u64::from(!is_fenced);
                         return cut;
                     }
+                    drop(ledger);
                     // As a pipeline does: what was not committed for certain leaves nothing.
                     drop(self.store.delete(&layer));
                 }
@@ -269,7 +273,7 @@ impl Ledger {
                 self.outcome.fenced += 1;
                 self.outcome.late += u64::from(what.contains("was collected"));
             }
-            RecoveryErrorKind::InDoubt(_) => self.outcome.in_doubt += 1,
+            RecoveryErrorKind::InDoubt(_) => {}
             RecoveryErrorKind::Store(error) if error.kind == StoreErrorKind::Unavailable => {}
             _ => self
                 .outcome

@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! AFTERIMAGE_RACES=10000 cargo test --workspace --test races
-//! AFTERIMAGE_RACE=1234 cargo test --workspace --test races commits    one race alone
+//! AFTERIMAGE_RACE=1234 cargo test --workspace --test races commits    one race alone, and all its calls
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+#![expect(clippy::print_stdout, reason = "a test says what it has seen")]
 
 mod between;
 mod commits;
@@ -44,6 +45,8 @@ pub(crate) struct Outcome {
     /// Manifests or segments that were deleted.
     pub(crate) deleted: u64,
     pub(crate) counts: SimCounts,
+    /// Every call, where only one race is run.
+    pub(crate) calls: Vec<String>,
     /// Of all objects there ever were, in their order.
     pub(crate) trace: Vec<Digest>,
 }
@@ -66,6 +69,7 @@ impl Outcome {
     /// Keeps what the store knows of the race.
     pub(crate) fn close(&mut self, sim: &SimStore) {
         self.counts = sim.counts();
+        self.calls = sim.recorded();
         let created = sim.created();
         let objects = created.iter().map(|(key, body)| {
             let named = [key.as_str().as_bytes(), body].concat();
@@ -112,6 +116,9 @@ fn run(name: &str, race: Race) -> Outcome {
     let mut all = Outcome::default();
     for seed in seeds.clone() {
         let outcome = race(seed, nothing);
+        for call in &outcome.calls {
+            println!("{call}");
+        }
         assert!(
             outcome.losses.is_empty(),
             "race {seed}: {}\nalone: AFTERIMAGE_RACE={seed} cargo test --workspace --test races {name}",
@@ -167,7 +174,11 @@ pub(crate) fn stage(random: &mut Random) -> (SimStore, Pace) {
         sleep_where_it_matters: random.below(150),
         sleep_max: 1 + random.below(600),
     };
-    (SimStore::new(random.next(), faults), pace)
+    let store = SimStore::new(random.next(), faults);
+    if env::var_os("AFTERIMAGE_RACE").is_some() {
+        store.record();
+    }
+    (store, pace)
 }
 
 /// A client of a worker, patient or not, with what stands between.

@@ -1,6 +1,12 @@
 //! One rule broken at a time: the races find each of them out.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use afterimage::{
     cache::segment_number,
@@ -58,6 +64,38 @@ fn tells_of_later_segments(ask: Ask<'_>) -> bool {
 fn later_segments_that_are_not_looked_for_are_found_out() {
     let wrap = |store| blind(store, tells_of_later_segments);
     found_out("later segments ignored", streams::race, wrap, WITHIN);
+}
+
+/// What tells a worker that its number had been used is not looked at until the first claim of another
+/// one was looked for, which is behind its own first create.
+#[derive(Debug, Default)]
+struct FirstUnchecked {
+    is_past: AtomicBool,
+}
+
+impl Between for FirstUnchecked {
+    fn hides(&self, ask: Ask<'_>) -> bool {
+        match ask {
+            Ask::Size(key) => {
+                self.is_past.fetch_or(is_claim(key), Ordering::SeqCst);
+                false
+            }
+            _ if self.is_past.load(Ordering::SeqCst) => false,
+            _ => tells_of_the_boundary(ask) || tells_of_later_segments(ask),
+        }
+    }
+}
+
+#[test]
+fn a_first_manifest_that_is_not_checked_is_found_out() {
+    let wrap = |store| wrapped(store, FirstUnchecked::default());
+    found_out("first manifest unchecked", commits::race, wrap, WITHIN);
+}
+
+#[test]
+fn a_first_segment_that_is_not_checked_is_found_out() {
+    let wrap = |store| wrapped(store, FirstUnchecked::default());
+    found_out("first segment unchecked", streams::race, wrap, WITHIN);
 }
 
 /// What was sent is taken for what is there.

@@ -10,7 +10,7 @@ use afterimage::{
     MarkerKind, Name, Timestamp,
     cache::{
         CacheError, CacheErrorKind, SegmentLimits, StreamReader, StreamWriter, WriterOptions,
-        segment_key,
+        segment_key, segment_number,
     },
     changelog::{Disk, ObjectId, Position, SectorSize, Sequence},
     storage::{Key, Nonces, Store, StoreErrorKind},
@@ -209,7 +209,14 @@ impl Ledger {
     /// Somebody was told no. Only what a store may do, or another agent, is a reason.
     fn failed(&mut self, error: &CacheError, doing: &str) {
         match &error.kind {
-            CacheErrorKind::Fenced => self.outcome.fenced += 1,
+            CacheErrorKind::Fenced => {
+                self.outcome.fenced += 1;
+                let number = Key::new(&error.place)
+                    .ok()
+                    .and_then(|key| segment_number(&key));
+                let covered = self.covered.map(|covered| covered.segment);
+                self.outcome.late += u64::from(number.is_some() && number < covered);
+            }
             CacheErrorKind::Store(error) if error.kind == StoreErrorKind::Unavailable => {
                 let is_unclear = error.effect == afterimage::storage::Effect::Unknown;
                 self.outcome.in_doubt += u64::from(is_unclear);

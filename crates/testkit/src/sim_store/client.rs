@@ -48,7 +48,8 @@ impl SimClient {
 
     fn send(&self, request: &Request) -> Result<(), StoreError> {
         self.step(true);
-        self.store.lock().answer(request)
+        let client = self.turn.as_ref().map(Turn::number);
+        self.store.lock().answer(client, request)
     }
 
     fn create_whole(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
@@ -106,6 +107,8 @@ impl SimClient {
         let mut inside = self.store.lock();
         inside.begin();
         let fails = inside.fails();
+        let client = self.turn.as_ref().map(Turn::number);
+        inside.note(client, "ask of", key, !fails);
         drop(inside);
         if fails {
             let kind = StoreErrorKind::Unavailable;

@@ -95,6 +95,8 @@ struct Inside {
     done: BTreeSet<u64>,
     late: Vec<Late>,
     created: Vec<(Key, Bytes)>,
+    /// What was asked and answered, where somebody wants to read it.
+    log: Option<Vec<String>>,
 }
 
 /// A request on its way.
@@ -134,6 +136,7 @@ impl SimStore {
             done: BTreeSet::new(),
             late: Vec::new(),
             created: Vec::new(),
+            log: None,
         };
         let inside = Arc::new(Mutex::new(inside));
         SimStore { objects, inside }
@@ -162,6 +165,17 @@ impl SimStore {
     #[must_use]
     pub fn created(&self) -> Vec<(Key, Bytes)> {
         self.lock().created.clone()
+    }
+
+    /// From here on every request and what came of it is written down.
+    pub fn record(&self) {
+        self.lock().log = Some(Vec::new());
+    }
+
+    /// What was written down since [`record`](SimStore::record), a line for each request.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<String> {
+        self.lock().log.clone().unwrap_or_default()
     }
 
     /// What went wrong so far.
@@ -217,7 +231,16 @@ impl Inside {
             let is_there = self.objects.size(&request.key).is_ok();
             let changes = matches!(request.change, Change::Create(_)) != is_there;
             self.counts.landed_late += u64::from(changes);
-            drop(self.apply(&request));
+            let applied = self.apply(&request);
+            self.note(None, "late", &request.key, applied.is_ok());
+        }
+    }
+
+    fn note(&mut self, client: Option<usize>, what: &str, key: &Key, is_done: bool) {
+        if let Some(log) = &mut self.log {
+            let client = client.map_or_else(|| "-".to_owned(), |number| number.to_string());
+            let outcome = if is_done { "done" } else { "not done" };
+            log.push(format!("{client} {what} {key}: {outcome}"));
         }
     }
 
@@ -249,8 +272,18 @@ impl Inside {
     }
 
     /// A request arrives, or not, and is answered.
-    fn answer(&mut self, request: &Request) -> Result<(), StoreError> {
+    fn answer(&mut self, client: Option<usize>, request: &Request) -> Result<(), StoreError> {
         self.begin();
+        let answer = self.decide(request);
+        let what = match request.change {
+            Change::Create(_) => "create",
+            Change::Delete => "delete",
+        };
+        self.note(client, what, &request.key, answer.is_ok());
+        answer
+    }
+
+    fn decide(&mut self, request: &Request) -> Result<(), StoreError> {
         let is_create = matches!(request.change, Change::Create(_));
         let operation = match request.change {
             Change::Create(_) => Operation::Create,
