@@ -12,6 +12,7 @@
 mod between;
 mod commits;
 mod mutants;
+mod resent;
 mod streams;
 
 use std::{

@@ -66,6 +66,66 @@ fn later_segments_that_are_not_looked_for_are_found_out() {
     found_out("later segments ignored", streams::race, wrap, WITHIN);
 }
 
+/// Claims are not seen.
+fn tells_of_claims(ask: Ask<'_>) -> bool {
+    matches!(ask, Ask::Size(key) if is_claim(key))
+}
+
+#[test]
+#[ignore = "nobody claims an epoch yet"]
+fn claims_that_are_not_looked_for_are_found_out() {
+    let wrap = |store| blind(store, tells_of_claims);
+    found_out("claims of epochs ignored", commits::race, wrap, WITHIN);
+    found_out("claims of streams ignored", streams::race, wrap, WITHIN);
+}
+
+/// Whoever takes over says nothing.
+#[derive(Debug)]
+struct Silent;
+
+impl Between for Silent {
+    fn create(&self, store: &dyn Store, key: &Key, body: &[Bytes]) -> Result<(), StoreError> {
+        if is_claim(key) {
+            return Ok(());
+        }
+        store.create(key, body)
+    }
+}
+
+#[test]
+#[ignore = "nobody claims an epoch yet"]
+fn claims_that_are_not_made_are_found_out() {
+    let wrap = |store| wrapped(store, Silent);
+    found_out("claims of epochs not made", commits::race, wrap, WITHIN);
+    found_out("claims of streams not made", streams::race, wrap, WITHIN);
+}
+
+/// The claim is made behind what the worker creates first.
+#[derive(Debug, Default)]
+struct ClaimsLast(Mutex<Option<Key>>);
+
+impl Between for ClaimsLast {
+    fn create(&self, store: &dyn Store, key: &Key, body: &[Bytes]) -> Result<(), StoreError> {
+        if is_claim(key) {
+            *lock(&self.0) = Some(key.clone());
+            return Ok(());
+        }
+        let created = store.create(key, body);
+        if let Some(claim) = lock(&self.0).take() {
+            drop(store.create(&claim, &[]));
+        }
+        created
+    }
+}
+
+#[test]
+#[ignore = "nobody claims an epoch yet"]
+fn claims_that_are_made_too_late_are_found_out() {
+    let wrap = |store| wrapped(store, ClaimsLast::default());
+    found_out("claims of epochs made late", commits::race, wrap, WITHIN);
+    found_out("claims of streams made late", streams::race, wrap, WITHIN);
+}
+
 /// What tells a worker that its number had been used is not looked at until the first claim of another
 /// one was looked for, which is behind its own first create.
 #[derive(Debug, Default)]
