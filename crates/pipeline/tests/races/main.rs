@@ -109,7 +109,7 @@ impl fmt::Display for Outcome {
 pub(crate) type Race = fn(u64, Wrap) -> Outcome;
 
 /// Runs races without a mutant; nothing may be lost in any of them.
-fn run(name: &str, race: Race) -> Outcome {
+fn run(name: &str, race: Race) {
     let number = |name: &str| env::var(name).ok().map(|wanted| wanted.parse().unwrap());
     let alone: Option<u64> = number("AFTERIMAGE_RACE");
     let count = number("AFTERIMAGE_RACES").unwrap_or(1000);
@@ -128,7 +128,9 @@ fn run(name: &str, race: Race) -> Outcome {
         all.add(outcome);
     }
     println!("{} races of {name}: {all}", seeds.end - seeds.start);
-    all
+    // A few races need not meet everything.
+    let has_met = all.fenced > 10 && all.late > 10 && all.counts.landed_late > 10;
+    assert!(seeds.end - seeds.start < 1000 || has_met, "they hardly met");
 }
 
 /// Runs races with a mutant until one of them finds it out.
@@ -151,9 +153,15 @@ pub(crate) fn stage(random: &mut Random) -> (SimStore, Pace) {
     let faults = match random.below(6) {
         // Without faults pauses alone decide.
         0 => StoreFaults::NONE,
-        // So bad that nobody learns what came of a create.
+        // Much fails, but nothing is in doubt.
         1 => StoreFaults {
-            failed: random.below(100),
+            failed: 100 + random.below(300),
+            slow_lists: some(random, 400),
+            ..StoreFaults::NONE
+        },
+        // So bad that nobody learns what came of a create.
+        2 => StoreFaults {
+            failed: random.below(300),
             unknown: 300 + random.below(400),
             twice: some(random, 100),
             copies: some(random, 100),
@@ -202,21 +210,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[test]
 fn commits_of_racing_workers_are_one_chain_and_none_is_lost() {
-    let all = run("commits", commits::race);
-    if env::var_os("AFTERIMAGE_RACE").is_none() {
-        assert!(all.late > 10 && all.in_doubt > 10, "{all}: they hardly met");
-    }
+    run("commits", commits::race);
 }
 
 #[test]
 fn streams_of_racing_agents_are_one_chain_and_no_record_is_lost() {
-    let all = run("streams", streams::race);
-    if env::var_os("AFTERIMAGE_RACE").is_none() {
-        assert!(
-            all.fenced > 10 && all.in_doubt > 10,
-            "{all}: they hardly met"
-        );
-    }
+    run("streams", streams::race);
 }
 
 #[test]

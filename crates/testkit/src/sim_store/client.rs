@@ -1,6 +1,12 @@
 //! One client of a simulated object store.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use afterimage_storage::{
     Effect, Entry, Key, Operation, Store, StoreError, StoreErrorKind, Tail, Upload,
@@ -19,6 +25,8 @@ pub struct SimClient {
     store: SimStore,
     turn: Option<Turn>,
     is_patient: bool,
+    /// Whether the last request was to change something.
+    has_changed: Arc<AtomicBool>,
 }
 
 impl SimClient {
@@ -27,12 +35,14 @@ impl SimClient {
             store,
             turn,
             is_patient,
+            has_changed: Arc::default(),
         }
     }
 
+    /// Before a change it matters who sleeps, and directly behind one.
     fn step(&self, matters: bool) {
         if let Some(turn) = &self.turn {
-            turn.step(matters);
+            turn.step(matters | self.has_changed.swap(false, Ordering::Relaxed));
         }
     }
 
@@ -49,6 +59,7 @@ impl SimClient {
     fn send(&self, request: &Request) -> Result<(), StoreError> {
         self.step(true);
         let client = self.turn.as_ref().map(Turn::number);
+        self.has_changed.store(true, Ordering::Relaxed);
         self.store.lock().answer(client, request)
     }
 
