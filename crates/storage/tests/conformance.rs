@@ -6,7 +6,7 @@ use afterimage_storage::{
     Disk, DiskErrorKind, DraftDisk, Effect, FileDisk, Key, LocalStore, MemoryDisk, MemoryStore,
     Store, StoreErrorKind,
 };
-use afterimage_testkit::{World, disk_conformance, store_conformance};
+use afterimage_testkit::{SimStore, StoreFaults, World, disk_conformance, store_conformance};
 
 #[test]
 fn the_memory_store_keeps_the_contract() {
@@ -32,6 +32,28 @@ fn the_local_store_keeps_the_contract_over_simulated_files() {
             Arc::new(LocalStore::with_files(Path::new("/srv/store"), files).unwrap());
         store
     });
+}
+
+#[test]
+fn the_simulated_object_store_keeps_the_contract() {
+    store_conformance(&|| Arc::new(SimStore::new(1, StoreFaults::NONE).client(None)));
+}
+
+/// The contract has no faults in it, so here the client asks again until it knows. Copies that
+/// arrive after a delete are left out: they break the contract.
+#[test]
+fn the_simulated_object_store_keeps_the_contract_whatever_comes_late() {
+    let faults = StoreFaults {
+        failed: 100,
+        unknown: 200,
+        twice: 100,
+        copies: 0,
+        slow_lists: 100,
+        late_max: 20,
+    };
+    for seed in 0..5 {
+        store_conformance(&|| Arc::new(SimStore::new(seed, faults).patient_client(None)));
+    }
 }
 
 #[test]
