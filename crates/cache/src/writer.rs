@@ -120,7 +120,7 @@ impl StreamWriter {
             options.disks = joined(head.header.disks, options.disks);
         }
         check_frames(&options)?;
-        let epoch = claim(store.as_ref(), &options, epoch.max(claimed))?;
+        let epoch = claim(store.as_ref(), &options, &nonces, epoch.max(claimed))?;
         let encoder = FrameEncoder::new(options.level);
         Ok(StreamWriter {
             store,
@@ -356,19 +356,9 @@ impl StreamWriter {
     /// deleted, so its writer is always the one with nothing behind it.
     fn check_last(&self, key: &Key) -> Result<(), CacheError> {
         let prefix = stream_prefix(&self.options.group, &self.options.stream);
-        let mut after = key.clone();
-        loop {
-            let listed = self
-                .store
-                .list(&prefix, Some(&after), 1)
-                .map_err(CacheError::store)?;
-            let Some(entry) = listed.into_iter().next() else {
-                return Ok(());
-            };
-            if segment_number(&entry.key).is_some() {
-                return Err(CacheError::new(key, CacheErrorKind::Fenced));
-            }
-            after = entry.key;
+        match is_last(self.store.as_ref(), &prefix, key)? {
+            true => Ok(()),
+            false => Err(CacheError::new(key, CacheErrorKind::Fenced)),
         }
     }
 
@@ -501,13 +491,31 @@ fn check_frames(options: &WriterOptions) -> Result<(), CacheError> {
 /// Claims the first epoch behind `behind` that nobody has; it is this writer's alone.
 ///
 /// So a writer that finds the epoch after its own unclaimed knows that nobody has opened the stream since.
-fn claim(store: &dyn Store, options: &WriterOptions, behind: Epoch) -> Result<Epoch, CacheError> {
+fn claim(
+    store: &dyn Store,
+    options: &WriterOptions,
+    nonces: &Nonces,
+    behind: Epoch,
+) -> Result<Epoch, CacheError> {
     let mut epoch = behind;
     loop {
         epoch.0 += 1;
-        match store.create(&claim_key(&options.group, &options.stream, epoch), &[]) {
-            Err(error) if error.kind == StoreErrorKind::AlreadyExists => {}
-            created => return created.map(|()| epoch).map_err(CacheError::store),
+        let key = claim_key(&options.group, &options.stream, epoch);
+        let body = Bytes::copy_from_slice(&nonces.next());
+        let Err(error) = store.create(&key, std::slice::from_ref(&body)) else {
+            return Ok(epoch);
+        };
+        let in_doubt = error.kind == StoreErrorKind::AlreadyExists
+            || error.effect == afterimage_storage::Effect::Unknown;
+        match in_doubt.then(|| store.read(&key)) {
+            // Of a create that was not reported as done it is only known that it is visible.
+            Some(Ok(there)) if there == body => {
+                let prefix = stream_prefix(&options.group, &options.stream);
+                let settled = store.settle(&prefix);
+                return settled.map(|()| epoch).map_err(CacheError::store);
+            }
+            Some(Ok(_)) => {}
+            _ => return Err(CacheError::store(error)),
         }
     }
 }
@@ -518,13 +526,44 @@ fn head(
     group: &Name,
     stream: &Name,
 ) -> Result<(Option<Container>, Epoch), CacheError> {
-    const PAGE: usize = 1000;
+    // Each time another writer has gone on in between.
+    const ATTEMPTS: u32 = 8;
     let prefix = stream_prefix(group, stream);
+    for _ in 0..ATTEMPTS {
+        let (last, claimed) = last_of(store, &prefix)?;
+        let Some(key) = last else {
+            return Ok((None, claimed));
+        };
+        let opened = open(store, &key);
+        // Since it was listed it may have been covered and deleted, and even created anew by a writer
+        // that slept: one with segments behind it is not the last one, whatever it holds.
+        if !is_last(store, &prefix, &key)? {
+            continue;
+        }
+        let head = opened?;
+        let header = &head.header;
+        if (header.kind, &header.group, &header.stream) == (ObjectKind::Segment, group, stream)
+            && Some(header.number) == segment_number(&key)
+        {
+            return Ok((Some(head), claimed));
+        }
+        let owner = format!(
+            "{}/{} as number {}",
+            header.group, header.stream, header.number
+        );
+        return Err(CacheError::new(&key, CacheErrorKind::Misplaced(owner)));
+    }
+    Err(CacheError::new(&prefix, CacheErrorKind::Fenced))
+}
+
+/// The key of a stream's last segment, and the last epoch that was claimed.
+fn last_of(store: &dyn Store, prefix: &Key) -> Result<(Option<Key>, Epoch), CacheError> {
+    const PAGE: usize = 1000;
     let (mut last, mut claimed) = (None, Epoch(0));
     let mut after: Option<Key> = None;
     loop {
         let page = store
-            .list(&prefix, after.as_ref(), PAGE)
+            .list(prefix, after.as_ref(), PAGE)
             .map_err(CacheError::store)?;
         let full = count(page.len()) == count(PAGE);
         let keys = || page.iter().map(|entry| &entry.key);
@@ -535,24 +574,26 @@ fn head(
         claimed = keys().filter_map(claimed_epoch).fold(claimed, Epoch::max);
         after = page.last().map(|entry| entry.key.clone());
         if !full {
-            break;
+            return Ok((last, claimed));
         }
     }
-    let Some(key) = last else {
-        return Ok((None, claimed));
-    };
-    let head = open(store, &key)?;
-    let header = &head.header;
-    if (header.kind, &header.group, &header.stream) == (ObjectKind::Segment, group, stream)
-        && Some(header.number) == segment_number(&key)
-    {
-        return Ok((Some(head), claimed));
+}
+
+/// Whether no segment is behind this one.
+fn is_last(store: &dyn Store, prefix: &Key, key: &Key) -> Result<bool, CacheError> {
+    let mut after = key.clone();
+    loop {
+        let listed = store
+            .list(prefix, Some(&after), 1)
+            .map_err(CacheError::store)?;
+        match listed.into_iter().next() {
+            None => return Ok(true),
+            // Claims are behind all segments.
+            Some(entry) if claimed_epoch(&entry.key).is_some() => return Ok(true),
+            Some(entry) if segment_number(&entry.key).is_some() => return Ok(false),
+            Some(entry) => after = entry.key,
+        }
     }
-    let owner = format!(
-        "{}/{} as number {}",
-        header.group, header.stream, header.number
-    );
-    Err(CacheError::new(&key, CacheErrorKind::Misplaced(owner)))
 }
 
 pub(crate) fn open(store: &dyn Store, key: &Key) -> Result<Container, CacheError> {

@@ -135,6 +135,9 @@ fn describe(path: &Path, rows: bool) -> Result<Report, InspectErrorKind> {
     let unreadable = InspectErrorKind::Unreadable;
     let disk = FileDisk::open(path, false).map_err(unreadable)?;
     let object = Object { disk };
+    if let Some(claim) = claim(path, object.bytes()) {
+        return Ok(claim);
+    }
     if object.bytes() == 0 {
         return empty(path).ok_or(InspectErrorKind::Foreign);
     }
@@ -156,21 +159,33 @@ fn describe(path: &Path, rows: bool) -> Result<Report, InspectErrorKind> {
     }
 }
 
+fn is_in(path: &Path, known: &str) -> bool {
+    let folder = path.parent().and_then(Path::file_name);
+    folder.is_some_and(|folder| folder == known)
+}
+
+/// Claims to epochs are known by their names. One of a stream has all digits of a number, and an id in it
+/// that tells its writer's own from another's; one of a group only the digits of its epoch, and nothing.
+fn claim(path: &Path, bytes: u64) -> Option<Report> {
+    const ID_BYTES: u64 = 16;
+    let name = path.file_name()?.to_str()?;
+    let is_one = match bytes {
+        0 => !name.starts_with(['0', '+']),
+        ID_BYTES => name.len() == 20,
+        _ => false,
+    };
+    let epoch = name
+        .parse()
+        .ok()
+        .filter(|_| is_one && is_in(path, "epochs"))?;
+    let mut report = Report::new("claim to an epoch");
+    report.field("epoch", Cell::Number(epoch));
+    Some(report)
+}
+
 /// Boundaries and marks have no bytes: their names are all they say.
 fn empty(path: &Path) -> Option<Report> {
     let name = path.file_name()?.to_str()?;
-    let folder = path.parent().and_then(Path::file_name);
-    let is_in = |known: &str| folder.is_some_and(|folder| folder == known);
-    // One of a stream has all digits of a number, one of a group only those of its epoch.
-    let is_number = name.len() == 20 || !name.starts_with(['0', '+']);
-    if is_in("epochs")
-        && is_number
-        && let Ok(epoch) = name.parse()
-    {
-        let mut report = Report::new("claim to an epoch");
-        report.field("epoch", Cell::Number(epoch));
-        return Some(report);
-    }
     if name.len() == 20 && name.bytes().all(|digit| digit.is_ascii_digit()) {
         let mut report = Report::new("boundary");
         report.field("number", Cell::Number(name.parse().ok()?));
@@ -182,7 +197,7 @@ fn empty(path: &Path) -> Option<Report> {
         report.field("id", Cell::text(name));
         return Some(report);
     }
-    if is_in("ended")
+    if is_in(path, "ended")
         && !name.starts_with(['0', '+'])
         && let Ok(epoch) = name.parse()
     {

@@ -222,8 +222,8 @@ impl Committer {
                 if !in_doubt {
                     return Err(RecoveryError::store(error));
                 }
-                may_land = true;
             }
+            may_land = true;
             match self.store.read(&key) {
                 Ok(there) if there == *bytes && is_reported => return Ok(()),
                 // Of a create that was not reported as done it is only known that it is visible.

@@ -72,7 +72,6 @@ fn tells_of_claims(ask: Ask<'_>) -> bool {
 }
 
 #[test]
-#[ignore = "nobody claims an epoch yet"]
 fn claims_that_are_not_looked_for_are_found_out() {
     let wrap = |store| blind(store, tells_of_claims);
     found_out("claims of epochs ignored", commits::race, wrap, WITHIN);
@@ -93,7 +92,6 @@ impl Between for Silent {
 }
 
 #[test]
-#[ignore = "nobody claims an epoch yet"]
 fn claims_that_are_not_made_are_found_out() {
     let wrap = |store| wrapped(store, Silent);
     found_out("claims of epochs not made", commits::race, wrap, WITHIN);
@@ -119,7 +117,6 @@ impl Between for ClaimsLast {
 }
 
 #[test]
-#[ignore = "nobody claims an epoch yet"]
 fn claims_that_are_made_too_late_are_found_out() {
     let wrap = |store| wrapped(store, ClaimsLast::default());
     found_out("claims of epochs made late", commits::race, wrap, WITHIN);

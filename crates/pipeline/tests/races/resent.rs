@@ -48,7 +48,6 @@ impl Between for CollectedBehindTheCreate {
 /// again, and that failed for certain: so the commit was taken for one that had not happened, and the
 /// worker deleted the layers of a point that the one after it had taken over.
 #[test]
-#[ignore = "the committer forgets that its first create was done"]
 fn a_manifest_that_was_created_may_count_whatever_comes_of_sending_it_again() {
     let plain: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let between = CollectedBehindTheCreate {

@@ -139,14 +139,13 @@ fn sent(cache_kind: Kind, target_kind: Kind) -> Option<Sent> {
         })
         .unwrap();
     assert_eq!(source.check(&target), source.at_marker.len());
-    let (before, looks_before) = begun.unwrap();
-    let (after, looks_after) = ended.unwrap();
-    let since = |at: usize| after[at].since(&before[at]);
+    let ([source_before, cache_before, target_before], looks_before) = begun.unwrap();
+    let ([by_source, to_cache, to_target], looks_after) = ended.unwrap();
     Some(Sent {
-        by_source: since(0),
-        to_cache: since(1),
+        by_source: by_source.since(&source_before),
+        to_cache: to_cache.since(&cache_before),
         looks: looks_after - looks_before,
-        to_target: since(2),
+        to_target: to_target.since(&target_before),
     })
 }
 

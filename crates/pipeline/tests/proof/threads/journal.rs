@@ -109,7 +109,7 @@ impl Hooks for CacheJournal {
     fn settle(&self, store: &dyn Store, prefix: &Key) -> Result<(), StoreError> {
         let there = store.list(prefix, None, usize::MAX)?;
         let numbers = there.iter().filter_map(|entry| segment_number(&entry.key));
-        let newest = numbers.last();
+        let newest = numbers.max();
         store.settle(prefix)?;
         let end = newest.map_or(0, |newest| newest + 1);
         self.settled.fetch_max(end, Ordering::SeqCst);
