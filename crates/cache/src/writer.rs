@@ -515,7 +515,10 @@ fn claim(
                 return settled.map(|()| epoch).map_err(CacheError::store);
             }
             Some(Ok(_)) => {}
-            _ => return Err(CacheError::store(error)),
+            Some(Err(reading)) if error.kind == StoreErrorKind::AlreadyExists => {
+                return Err(CacheError::store(reading));
+            }
+            Some(Err(_)) | None => return Err(CacheError::store(error)),
         }
     }
 }

@@ -4,7 +4,9 @@
 
 use std::{cell::Cell, sync::Arc, thread, time::Duration};
 
-use afterimage_storage::{Address, Key, RemoteStore, Store, StoreError, StoreErrorKind};
+use afterimage_storage::{
+    Address, Key, Nonces, RemoteStore, Store, StoreError, StoreErrorKind, probe,
+};
 use afterimage_testkit::{
     FaultKind, FaultProxy, Faults,
     servers::{Kind, Server, not_run},
@@ -140,4 +142,20 @@ fn large_objects_on_s3_are_whole_and_one_racers_own() {
 #[test]
 fn large_objects_on_azure_are_whole_and_one_racers_own() {
     large_objects(Kind::Azurite);
+}
+
+/// Of creates that race this server lets several through. Which ones race is chance, so it is asked several
+/// times; once would nearly always do.
+#[test]
+fn a_server_whose_creates_are_not_exact_is_refused() {
+    const PROBES: u32 = 8;
+    let server = match Server::start(Kind::S3sFs) {
+        Ok(server) => server,
+        Err(why) => return not_run("the probe of a server that is not exact", &why),
+    };
+    let store: Arc<dyn Store> = Arc::new(connect(&server, "probed"));
+    let nonces = Nonces::from_os();
+    let refused = (0..PROBES).find_map(|_| probe(&store, &nonces).err());
+    let said = refused.map(|error| error.to_string()).unwrap_or_default();
+    assert!(said.contains("creates of this one name"), "{said}");
 }

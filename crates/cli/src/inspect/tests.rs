@@ -149,7 +149,7 @@ fn what_has_no_bytes_is_told_by_its_name() {
     let claim = "claim to an epoch, intact\n  epoch  12";
     assert_eq!(said("epochs/12").unwrap(), claim);
     let of_stream = folder.path().join("epochs/00000000000000000012");
-    std::fs::write(&of_stream, [7; 16]).unwrap();
+    drop(FileDisk::create_new(&of_stream, 16).unwrap());
     assert_eq!(inspect(&of_stream, false, false).unwrap(), claim);
     for other in [
         "00112233445566778899AABBCCDDEEFF",

@@ -1,4 +1,5 @@
-//! Object stores to test against: moto speaks S3, Azurite speaks Azure Blob.
+//! Object stores to test against: moto speaks S3, Azurite speaks Azure Blob. s3s-fs speaks S3 too, but of
+//! creates that race it lets several through.
 //!
 //! `.ci/servers` installs them below the target folder. Where that cannot be done, tests say `NOT RUN`
 //! and why.
@@ -26,6 +27,8 @@ pub enum Kind {
     Moto,
     /// Azure Blob.
     Azurite,
+    /// S3 with creates that are not exact, on a folder.
+    S3sFs,
 }
 
 /// A server of this machine, in memory; stopped when it is dropped.
@@ -34,6 +37,8 @@ pub struct Server {
     kind: Kind,
     child: Child,
     addr: SocketAddr,
+    /// What it keeps, where that is in files.
+    data: Option<PathBuf>,
 }
 
 impl Server {
@@ -43,8 +48,12 @@ impl Server {
     ///
     /// Why it cannot be had on this machine.
     pub fn start(kind: Kind) -> Result<Server, String> {
-        let folder = installed()?;
+        let folder = installed(kind)?;
         let addr = free_addr().map_err(|error| error.to_string())?;
+        let data = match kind {
+            Kind::S3sFs => Some(make_folder(&folder, addr).map_err(|error| error.to_string())?),
+            Kind::Moto | Kind::Azurite => None,
+        };
         let (host, port) = (addr.ip().to_string(), addr.port().to_string());
         let mut command = match kind {
             Kind::Moto => {
@@ -63,6 +72,12 @@ impl Server {
                 ]);
                 command
             }
+            Kind::S3sFs => {
+                let mut command = Command::new(folder.join("s3s-fs/bin/s3s-fs"));
+                command.args(["--access-key", "test", "--secret-key", "test"]);
+                command.args(["--host", &host, "--port", &port]).args(&data);
+                command
+            }
         };
         let quiet = command
             .stdin(Stdio::null())
@@ -71,7 +86,12 @@ impl Server {
         let child = quiet
             .spawn()
             .map_err(|error| format!("{kind:?} does not start: {error}"))?;
-        let mut server = Server { kind, child, addr };
+        let mut server = Server {
+            kind,
+            child,
+            addr,
+            data,
+        };
         server.wait()?;
         server.make_bucket(BUCKET)?;
         Ok(server)
@@ -88,7 +108,9 @@ impl Server {
     #[must_use]
     pub fn url(&self, addr: SocketAddr, prefix: &str) -> String {
         match self.kind {
-            Kind::Moto => format!("s3://{BUCKET}/{prefix}?region=us-east-1&endpoint=http://{addr}"),
+            Kind::Moto | Kind::S3sFs => {
+                format!("s3://{BUCKET}/{prefix}?region=us-east-1&endpoint=http://{addr}")
+            }
             Kind::Azurite => {
                 format!("az://{BUCKET}/{prefix}?account={ACCOUNT}&endpoint=http://{addr}/{ACCOUNT}")
             }
@@ -99,7 +121,7 @@ impl Server {
     #[must_use]
     pub const fn settings(&self) -> &'static [(&'static str, &'static str)] {
         match self.kind {
-            Kind::Moto => &[
+            Kind::Moto | Kind::S3sFs => &[
                 ("AWS_ACCESS_KEY_ID", "test"),
                 ("AWS_SECRET_ACCESS_KEY", "test"),
             ],
@@ -129,9 +151,11 @@ impl Server {
         let script = match self.kind {
             Kind::Moto => include_str!("create_bucket.py"),
             Kind::Azurite => include_str!("create_container.py"),
+            // A folder in its folder.
+            Kind::S3sFs => return Ok(()),
         };
         let url = match self.kind {
-            Kind::Moto => format!("http://{}", self.addr),
+            Kind::Moto | Kind::S3sFs => format!("http://{}", self.addr),
             Kind::Azurite => format!("http://{}/{ACCOUNT}", self.addr),
         };
         let made = Command::new("python3")
@@ -149,6 +173,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
+        if let Some(data) = &self.data {
+            remove_folder(data);
+        }
     }
 }
 
@@ -161,13 +188,14 @@ pub fn not_run(what: &str, why: &str) {
     eprintln!("NOT RUN: {what}: {why}");
 }
 
-fn installed() -> Result<PathBuf, String> {
+fn installed(kind: Kind) -> Result<PathBuf, String> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = env::var_os("CARGO_TARGET_DIR");
     let target = target.map_or_else(|| workspace.join("target"), PathBuf::from);
     let folder = target.join("servers");
     let install = Command::new(workspace.join(".ci/servers"))
         .arg(&folder)
+        .args((kind == Kind::S3sFs).then_some("s3s-fs"))
         .output()
         .map_err(|error| format!(".ci/servers does not start: {error}"))?;
     if install.status.success() {
@@ -176,6 +204,16 @@ fn installed() -> Result<PathBuf, String> {
     let said = String::from_utf8_lossy(&install.stderr);
     let last = said.lines().last().unwrap_or("it said nothing");
     Err(format!(".ci/servers failed: {last}"))
+}
+
+fn make_folder(servers: &Path, addr: SocketAddr) -> io::Result<PathBuf> {
+    let data = servers.join(format!("s3s-fs/data/{}", addr.port()));
+    std::fs::create_dir_all(data.join(BUCKET))?;
+    Ok(data)
+}
+
+fn remove_folder(data: &Path) {
+    let _left = std::fs::remove_dir_all(data);
 }
 
 fn free_addr() -> io::Result<SocketAddr> {
