@@ -93,8 +93,8 @@ pub(crate) struct Maintenance {
     seen: Arc<Head>,
     /// When points were last pruned, and up to which one.
     pruned: Option<(Timestamp, u64)>,
-    /// When space was last given back.
-    collected: Option<Timestamp>,
+    /// When space was last given back, or this worker began.
+    collected: Timestamp,
     /// Marks that points are being pruned, or that could not be taken back yet.
     marks: Vec<Key>,
     /// Whether it is not known what the last commit came to.
@@ -128,7 +128,7 @@ impl Maintenance {
             lists: settings.map(|settings| Lists::of(manifest, settings)),
             seen: Arc::clone(head),
             pruned: None,
-            collected: None,
+            collected: (tools.clock)(),
             marks: Vec::new(),
             is_in_doubt: false,
         })
@@ -172,18 +172,14 @@ impl Maintenance {
             || manifests > MANIFESTS_WAITING_MAX
             || due && manifests > 0;
         let now = (self.tools.clock)();
-        let waits = self.is_billed()
-            && !due
-            && self
-                .collected
-                .is_some_and(|at| since(at, now) < BILLED_EVERY);
+        let waits = self.is_billed() && !due && since(self.collected, now) < BILLED_EVERY;
         if !is_due || waits {
             return Ok(Collected::default());
         }
         let used = self.tools.in_use.collect(&self.seen);
         let used = used.as_ref().map(|head| &head.manifest);
         let collected = self.collector.collect(&self.seen, used, now)?;
-        self.collected = Some(now);
+        self.collected = now;
         Ok(collected)
     }
 
