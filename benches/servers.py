@@ -2,7 +2,10 @@
 """Ingest and restore with cache and points on a loopback S3 server, beside moving the same objects with
 `object_store` alone, in turns; and both again with latency added to each request.
 
-    benches/servers.py [--turns 5] [--bytes 256MiB] [--latency-ms 100]
+    benches/servers.py [--turns 3] [--bytes 6GiB] [--disk 1GiB] [--latency-ms 100]
+
+Alone, ingest is each object of the cache fetched and stored again, a restore each layer fetched and written to a
+file of its own, which are durable at the end: as many at once as ours.
 
 Needs what `.ci/servers` installs, and installs it. Prints lines that begin with `ratio`.
 """
@@ -41,10 +44,15 @@ def moved(endpoint, *places):
     return float(run(RELEASE / "examples/move_objects", "--endpoint", endpoint, "--bucket", "bucket", *places).split()[0])
 
 
+def forget(endpoint, prefix):
+    run(RELEASE / "examples/move_objects", "--endpoint", endpoint, "--bucket", "bucket", "--from", prefix, "--forget")
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--bytes", default="256MiB")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--bytes", default="6GiB")
+    parser.add_argument("--disk", default="1GiB")
     parser.add_argument("--latency-ms", type=int, default=100)
     arguments = parser.parse_args()
     run("cargo", "build", "--release", "--quiet", "--package", "afterimage-cli", cwd=ROOT)
@@ -56,7 +64,7 @@ def main():
         port = free.getsockname()[1]
     os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     server = subprocess.Popen(
-        [SERVERS / "moto/bin/moto_server", "--host", "127.0.0.1", "--port", str(port)],
+        [SERVERS / "moto/bin/python3", ROOT / "crates/testkit/src/servers/moto.py", "--host", "127.0.0.1", "--port", str(port)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     proxy = subprocess.Popen(
@@ -83,7 +91,7 @@ def main():
 def measure(folder, direct, delayed, arguments):
     log = folder / "log"
     with log.open("wb") as out:
-        subprocess.run([RELEASE / "examples/generate_log", "--bytes", arguments.bytes, "--disk", "128MiB", "--seed", "1"],
+        subprocess.run([RELEASE / "examples/generate_log", "--bytes", arguments.bytes, "--disk", arguments.disk, "--seed", "1"],
                        check=True, stdout=out)
     afterimage = RELEASE / "afterimage"
 
@@ -95,30 +103,33 @@ def measure(folder, direct, delayed, arguments):
     for turn in range(arguments.turns):
         for name, endpoint in (("", direct), (" delayed", delayed)):
             cache, points = f"cache{turn}{name.strip()}", f"points{turn}{name.strip()}"
-            run(afterimage, "import", "log-writes", log, "--disk", "root", "--size", "128MiB", "--group", "g",
-                "--cache", url(direct, cache), "--marker-every", "2000")
+            run(afterimage, "import", "log-writes", log, "--disk", "root", "--size", arguments.disk, "--group", "g",
+                "--cache", url(direct, cache), "--marker-every", "6500")
             if not name:
                 sides["ingest alone"].append(moved(direct, "--from", f"{cache}/g/main", "--to", f"copied{turn}"))
-            took, peak = seconds(afterimage, "replicate", "--once", "--group", "g", "--compact-rate", "off", "--memory", "128MiB",
+            took, peak = seconds(afterimage, "replicate", "--once", "--group", "g", "--compact-rate", "off", "--memory", "256MiB",
                                  "--cache", url(endpoint, cache), "--target", url(endpoint, points))
             sides[f"ingest{name}"].append(took)
             peaks.append(peak)
             # As `replicate` leaves it once it has caught up.
             run(afterimage, "prune", "--group", "g", "--target", url(direct, points), "--keep", "forever", "--take-over")
             if not name:
-                sides["restore alone"].append(moved(direct, "--from", f"{points}/g/layers"))
+                sides["restore alone"].append(moved(direct, "--from", f"{points}/g/layers", "--to-folder", folder / "alone"))
             disk = folder / "disk.raw"
             took, peak = seconds(afterimage, "restore", "--group", "g", "--target", url(endpoint, points), "--point", "latest",
                                  "--disk", "root", "--to", disk)
             sides[f"restore{name}"].append(took)
             peaks.append(peak)
             disk.unlink()
+            # The server keeps all in memory.
+            for prefix in (cache, points, f"copied{turn}"):
+                forget(direct, prefix)
     middle = {name: statistics.median(times) for name, times in sides.items()}
     for what in ("ingest", "restore"):
         alone, ours, late = middle[f"{what} alone"], middle[what], middle[f"{what} delayed"]
         print(f"ratio {what}: throughput {alone / ours:.2f} of object_store alone ({ours:.2f} s and {alone:.2f} s)")
         print(f"ratio {what} with {arguments.latency_ms} ms a request: throughput {ours / late:.2f} of that without ({late:.2f} s)")
-    print(f"peak resident memory of all commands: {max(peaks):.0f} MiB, --memory 128MiB")
+    print(f"peak resident memory of all commands: {max(peaks):.0f} MiB, --memory 256MiB")
 
 
 if __name__ == "__main__":

@@ -27,14 +27,12 @@ use crate::{
     stages::Counts,
 };
 
-/// Threads that make layers durable. They wait for the disk, which takes several syncs for one.
-pub(crate) const SEALERS: usize = 4;
-
-/// Threads that move frames, on one pool of cores. They wait for the disk as well: a part of a few
-/// megabytes is written and synced in less time than the next one takes to be checked.
-pub(crate) const MOVERS: usize = 4;
-/// The most threads of a stage.
-const WORKERS_MAX: usize = SEALERS;
+/// Threads that move frames, on one pool of cores, and as many that make layers durable. Both wait for
+/// the disk, which takes several syncs for one: a part of a few megabytes is written and synced in less time
+/// than the next one takes to be checked.
+pub(crate) const CREW: usize = 4;
+/// The same where they wait for a server.
+pub(crate) const BILLED_CREW: usize = 12;
 
 /// A stage of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +78,7 @@ impl Stage {
 
 /// The figures of a pipeline, over all its runs. They can be read from any thread while it runs.
 pub struct Figures {
+    crew: usize,
     group: String,
     clock: Clock,
     origin: Instant,
@@ -103,7 +102,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct StageFigures {
-    workers: [Meter; WORKERS_MAX],
+    workers: [Meter; BILLED_CREW],
     waiting: AtomicUsize,
 }
 
@@ -114,8 +113,10 @@ impl std::fmt::Debug for Figures {
 }
 
 impl Figures {
-    pub(crate) fn new(group: &Name, clock: Clock) -> Figures {
+    /// Of a pipeline with so many movers and sealers each.
+    pub(crate) fn new(group: &Name, clock: Clock, crew: usize) -> Figures {
         Figures {
+            crew,
             group: group.to_string(),
             clock,
             origin: instant(),
@@ -143,6 +144,11 @@ impl Figures {
     fn state(&self) -> MutexGuard<'_, State> {
         // Sums are only added to, so what a panicking thread left is sound.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many movers there are, and sealers.
+    pub(crate) const fn crew(&self) -> usize {
+        self.crew
     }
 
     /// Does some of a stage's work, as one of its workers, and counts the time.
@@ -295,7 +301,7 @@ impl Figures {
         let waiting = Stage::ALL.map(|stage| self.stage(stage).waiting.load(Ordering::Relaxed));
         let before = snapshot::look_back(&mut self.state().samples, sample.clone());
         let before = before.unwrap_or_else(|| Sample::start(self.origin));
-        Snapshot::between(&before, &sample, waiting, (self.clock)())
+        Snapshot::between(&before, &sample, waiting, self.crew, (self.clock)())
     }
 }
 
@@ -309,7 +315,7 @@ mod tests {
     /// ingest that had nothing to do.
     #[test]
     fn what_waits_for_stages_at_rest_is_no_pressure() {
-        let figures = Figures::new(&"shop".parse().unwrap(), Arc::new(|| Timestamp(1)));
+        let figures = Figures::new(&"shop".parse().unwrap(), Arc::new(|| Timestamp(1)), CREW);
         figures.waiting(Stage::Move, 1);
         assert!(!figures.is_pressed());
         figures.busy(Stage::Seal, 1, || assert!(figures.is_pressed()));

@@ -160,6 +160,20 @@ impl Sources {
         frames.collect()
     }
 
+    /// About as many stored bytes as so much of their payload has.
+    pub(crate) fn stored_of(&self, payload: u64) -> u64 {
+        let frames = self
+            .segments
+            .iter()
+            .flat_map(|segment| &segment.index.frames);
+        let (stored, raw) = frames.fold((0u64, 0u64), |(stored, raw), frame| {
+            (stored + u64::from(frame.stored), raw + u64::from(frame.raw))
+        });
+        let of_all = u128::from(payload) * u128::from(stored);
+        let share = of_all.checked_div(u128::from(raw)).unwrap_or(0);
+        u64::try_from(share).unwrap_or(u64::MAX)
+    }
+
     /// Bytes of memory that the segments take, rows not counted.
     pub(crate) fn memory(&self) -> u64 {
         self.memory

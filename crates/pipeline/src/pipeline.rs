@@ -11,7 +11,7 @@ use crate::{
     clock::{Clock, system_clock},
     driver::Driver,
     error::{Error, ErrorKind},
-    figures::Figures,
+    figures::{BILLED_CREW, CREW, Figures},
     in_use::InUse,
     ingest::{IngestParts, PointReport},
     maintain::{Tended, Tools, Upkeep, Upkeeping},
@@ -197,9 +197,15 @@ impl PipelineBuilder {
                 .build()
                 .map_err(|error| Error::invalid(format!("threads cannot be started: {error}")))
         };
-        let figures = Figures::new(&self.group, Arc::clone(&self.clock));
+        let is_billed = |store: &Arc<dyn Store>| store.requests().is_some();
+        // Whoever waits for a server keeps a thread of the pool.
+        let (crew, waiting) = match is_billed(&self.cache) || is_billed(&self.target) {
+            true => (BILLED_CREW, BILLED_CREW),
+            false => (CREW, 0),
+        };
+        let figures = Figures::new(&self.group, Arc::clone(&self.clock), crew);
         Ok(Pipeline {
-            pool: pool(self.threads, "afterimage")?,
+            pool: pool(self.threads + waiting, "afterimage")?,
             upkeep_pool: pool(1, "upkeep")?,
             parts: self,
             figures: Arc::new(figures),

@@ -27,6 +27,8 @@ use crate::{
     read_cache::ReadCache,
 };
 
+/// Bytes of the start of an object in which its header is, unless it has many disks.
+const HEADER_BYTES: u64 = 1 << 10;
 /// Bytes of pages that a layer keeps which no reader shares its cache with.
 const OWN_CACHE_BYTES: u64 = 2 << 20;
 
@@ -82,16 +84,27 @@ impl Layer {
         key: Key,
         kind: ObjectKind,
     ) -> Result<Layer, RecoveryError> {
-        let tail_bytes = if store.requests().is_some() {
+        let is_billed = store.requests().is_some();
+        let tail_bytes = if is_billed {
             BILLED_TAIL_BYTES
         } else {
             TAIL_BYTES
         };
+        // At the same time as the end, of which it is no part.
+        let start = 0..HEADER_BYTES;
+        let header = (is_billed && layer.object_bytes > tail_bytes)
+            .then(|| store.read_ahead(&[(key.clone(), start.clone())]))
+            .flatten();
         let tail = store
             .read_tail(&key, tail_bytes.min(layer.object_bytes))
             .map_err(RecoveryError::store)?;
         let container = Container::open(tail.size, &tail.bytes, |range| {
-            store.read_range(&key, range)
+            let is_in = range.start == 0 && range.end <= start.end;
+            let started = header.as_ref().filter(|_| is_in);
+            match started.and_then(|header| header.take(0)) {
+                Some(Ok(bytes)) => Ok(bytes.slice(..size(range.end))),
+                _ => store.read_range(&key, range),
+            }
         })
         .map_err(|error| RecoveryError::open(&key, error))?;
         let header = &container.header;

@@ -66,12 +66,20 @@ pub fn probe(store: &Arc<dyn Store>, nonces: &Nonces) -> Result<(), ProbeError> 
         Err(error) if error.kind == StoreErrorKind::Denied => return Ok(()),
         deleted => deleted?,
     }
-    for name in &names {
-        if store.size(name).is_ok() {
-            return Err(broken(name, "it can be read after it was deleted"));
-        }
+    thread::scope(|scope| {
+        let looks = names
+            .iter()
+            .map(|name| scope.spawn(|| is_gone(store, name)));
+        let looks: Vec<_> = looks.collect();
+        looks.into_iter().try_for_each(joined)
+    })
+}
+
+fn is_gone(store: &Arc<dyn Store>, name: &Key) -> Result<(), ProbeError> {
+    match store.size(name) {
+        Ok(_) => Err(broken(name, "it can be read after it was deleted")),
+        Err(_) => Ok(()),
     }
-    Ok(())
 }
 
 fn broken(key: &Key, what: impl Into<String>) -> ProbeError {

@@ -40,6 +40,8 @@ pub(super) struct ToMove {
 pub(super) struct ToSeal {
     moved: Moved,
     reply: Sender<Result<Sealed, Error>>,
+    /// Room for its payload, which is gone once it is sealed.
+    payload: Taken,
 }
 
 /// What the loops share.
@@ -129,12 +131,13 @@ impl Shared<'_> {
         &self,
         number: usize,
         mover: &Mover,
+        payload: &Room,
         input: &Receiver<ToMove>,
         (seal, tell): (&Sender<ToSeal>, &Sender<Told>),
     ) {
         for to_move in input {
             self.figures.waiting(Stage::Move, input.len());
-            if let Err(end) = self.move_part(number, mover, to_move, seal) {
+            if let Err(end) = self.move_part(number, mover, payload, to_move, seal) {
                 self.halt.stop();
                 tell_end(Err(end), tell);
             }
@@ -145,16 +148,23 @@ impl Shared<'_> {
         &self,
         number: usize,
         mover: &Mover,
+        payload: &Room,
         ToMove { sized, reply }: ToMove,
         seal: &Sender<ToSeal>,
     ) -> Result<(), End> {
         self.check_halt()?;
         let Sized { part, taken } = sized;
+        let payload = payload.take(part.payload_bytes()).ok_or(End::Gone)?;
         let work = || self.pool.install(|| mover.move_part(part));
         let moved = self.figures.busy(Stage::Move, number, work)?;
         drop(taken);
         self.figures.moved(moved.layers.written());
-        seal.send(ToSeal { moved, reply }).map_err(|refused| {
+        let to_seal = ToSeal {
+            moved,
+            reply,
+            payload,
+        };
+        seal.send(to_seal).map_err(|refused| {
             let IngestParts { target, group, .. } = self.parts;
             refused.into_inner().moved.abandon(target.as_ref(), group);
             End::Gone
@@ -165,13 +175,19 @@ impl Shared<'_> {
     pub(super) fn seal(&self, number: usize, input: &Receiver<ToSeal>) {
         let IngestParts { target, group, .. } = self.parts;
         let target = Arc::clone(target);
-        for ToSeal { moved, reply } in input {
+        for to_seal in input {
+            let ToSeal {
+                moved,
+                reply,
+                payload,
+            } = to_seal;
             if self.halt.is_stopped() {
                 moved.abandon(target.as_ref(), group);
                 continue;
             }
             let work = || moved.seal(target.as_ref(), group);
             let sealed = self.figures.busy(Stage::Seal, number, work);
+            drop(payload);
             if let Err(unwanted) = reply.send(sealed)
                 && let Ok(sealed) = unwanted.into_inner()
             {

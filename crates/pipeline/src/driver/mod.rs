@@ -56,7 +56,7 @@ use self::{
 use crate::{
     clock::instant,
     error::Error,
-    figures::{Figures, MOVERS, SEALERS, Stage},
+    figures::{Figures, Stage},
     in_use::InUse,
     ingest::IngestParts,
     pipeline::Event,
@@ -249,19 +249,21 @@ impl Driver<'_> {
         let told = tell.clone();
         spawn(scope, stops, "reader", move || reading.run(&to_cut, &told))?;
         let room = Room::new(parts.memory / PART_SHARE);
-        for number in 0..MOVERS {
+        let payload = Room::new(parts.memory / PART_SHARE);
+        for number in 0..figures.crew() {
             let (mover, closes) = (mover.clone(), Closes(room.clone()));
+            let payload = payload.clone();
             let (input, output, told) = (for_move.clone(), to_seal.clone(), tell.clone());
             spawn(scope, stops, "mover", move || {
                 let _closes = closes;
-                shared.move_parts(number, &mover, &input, (&output, &told));
+                shared.move_parts(number, &mover, &payload, &input, (&output, &told));
             })?;
         }
         drop((for_move, to_seal));
         spawn_telling(scope, stops, "cutter", tell, move || {
             shared.cut(cutter, &room, &for_cut, &to_move, &to_commit)
         })?;
-        for number in 0..SEALERS {
+        for number in 0..figures.crew() {
             let input = Receiver::clone(&for_seal);
             spawn(scope, stops, "sealer", move || shared.seal(number, &input))?;
         }

@@ -12,7 +12,7 @@ use super::{Beside, Driver, Maintain};
 use crate::{
     Event,
     error::{Error, ErrorKind},
-    figures::Figures,
+    figures::{CREW, Figures},
     in_use::InUse,
     stages::{open, tests::parts},
 };
@@ -24,7 +24,7 @@ const LONG: Duration = Duration::from_secs(120);
 fn run(intervals: u8, maintain: &Maintain<'_>) -> (crate::IngestParts, Result<u64, Error>) {
     let parts = parts(intervals);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-    let figures = Figures::new(&parts.group, Arc::clone(&parts.clock));
+    let figures = Figures::new(&parts.group, Arc::clone(&parts.clock), CREW);
     let driver = Driver {
         parts: &parts,
         pool: &pool.unwrap(),
@@ -110,7 +110,7 @@ fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
     // Where it fails again the thread stays behind, and the test does not.
     let run = move || {
         let pool = pool.unwrap();
-        let figures = Figures::new(&parts.group, Arc::clone(&parts.clock));
+        let figures = Figures::new(&parts.group, Arc::clone(&parts.clock), CREW);
         let stages = open(&parts).unwrap();
         // Another worker takes over.
         drop(open(&parts).unwrap());

@@ -7,7 +7,7 @@ use std::{
 
 use afterimage_changelog::Timestamp;
 
-use super::{MOVERS, SEALERS, Stage};
+use super::Stage;
 
 /// How far back rates and shares look.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -131,6 +131,7 @@ impl Snapshot {
         before: &Sample,
         now: &Sample,
         waiting: [usize; Stage::ALL.len()],
+        crew: usize,
         time: Timestamp,
     ) -> Snapshot {
         let window = now.at.saturating_duration_since(before.at).as_secs_f64();
@@ -143,8 +144,7 @@ impl Snapshot {
             .zip(busy)
             .map(|((stage, waiting), (now, before))| {
                 let workers = match stage {
-                    Stage::Move => MOVERS,
-                    Stage::Seal => SEALERS,
+                    Stage::Move | Stage::Seal => crew,
                     _ => 1,
                 };
                 let workers = f64::from(u8::try_from(workers).unwrap_or(u8::MAX));
@@ -223,7 +223,7 @@ mod tests {
         let origin = crate::clock::instant();
         let before = sample(origin, 2, [0; 6]);
         let now = sample(origin, 4, [0, 100, 7600, 2000, 10, 0]);
-        let seen = Snapshot::between(&before, &now, [0, 1, 2, 3, 4, 5], Timestamp(81_000_000));
+        let seen = Snapshot::between(&before, &now, [0, 1, 2, 3, 4, 5], 4, Timestamp(81_000_000));
         assert!((seen.read_bytes_per_second - 1000.0).abs() < 1e-9);
         assert_eq!(seen.churn_bytes_per_second, Some(30.0));
         assert_eq!(seen.coalescing_ratio, Some(2.0));

@@ -370,21 +370,34 @@ impl Maintenance {
         Ok(tended)
     }
 
-    /// A merged index over layers that have none, so that points are opened by opening few objects.
+    /// Merged indexes over layers that have none, so that points are opened by opening few objects. All of
+    /// them in one change: there are several where many points came at once.
     fn index(&self, manifest: &Manifest) -> Result<Option<Change>, Error> {
         let limits = self.tools.upkeep.index;
-        let Some((first, layers)) = plan_indexes(manifest, &limits) else {
+        if plan_indexes(manifest, &limits).is_none() {
             return Ok(None);
-        };
+        }
         let job = IndexJob {
             store: &self.tools.target,
             nonces: &self.tools.nonces,
             created: (self.tools.clock)(),
             limits,
         };
-        let index = write_index(&job, manifest, first, layers)?;
+        let mut planned = manifest.clone();
+        let mut indexes = Vec::new();
+        while let Some((first, layers)) = plan_indexes(&planned, &limits) {
+            match write_index(&job, &planned, first, layers) {
+                Ok(index) => {
+                    planned.indexes.push(index.clone());
+                    indexes.push(index);
+                }
+                Err(error) if indexes.is_empty() => return Err(error.into()),
+                // It will fail again when it is the first.
+                Err(_) => break,
+            }
+        }
         Ok(Some(Change {
-            indexes: vec![index],
+            indexes,
             ..Change::default()
         }))
     }

@@ -1,6 +1,6 @@
 //! An interval, or a piece of one, on its way: coalesced, moved, sealed.
 
-use afterimage_changelog::{Disk, Marker, Name, Position, Sequence, count};
+use afterimage_changelog::{Disk, Marker, Name, Position, SECTOR, Sequence, count};
 use afterimage_coalesce::Extent;
 use afterimage_recovery::{DraftLayers, WrittenLayers, delete_layers};
 use afterimage_storage::Store;
@@ -65,7 +65,22 @@ pub(crate) struct Sealed {
     pub(crate) cut: Option<Cut>,
 }
 
+/// Bytes of payload that a part has in memory at most while it is moved and sealed: what is fetched, what
+/// waits to be written, and what a store gathers.
+const PAYLOAD_BYTES_MAX: u64 = 24 << 20;
+
 impl Part {
+    /// About how many bytes of payload it has in memory while it is moved and sealed.
+    pub(crate) fn payload_bytes(&self) -> u64 {
+        let live: u64 = self
+            .live
+            .iter()
+            .filter(|extent| !extent.is_zero())
+            .map(|extent| u64::from(extent.sectors) * SECTOR)
+            .sum();
+        self.sources.stored_of(live).min(PAYLOAD_BYTES_MAX)
+    }
+
     /// Bytes of memory that it needs until it is moved.
     pub(crate) fn memory(&self) -> u64 {
         count(self.live.len()) * BYTES_PER_RECORD + self.sources.memory()

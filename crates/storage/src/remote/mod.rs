@@ -9,12 +9,14 @@
 //! | `create` | creates whose outcome is in doubt |
 //! | `upload` | objects larger than one request |
 //! | `ahead` | ranges fetched before they are asked for |
+//! | `body` | the memory of what was fetched |
 //! | `failure` | what servers say, in the words of the seam |
 //!
 //! The client is asynchronous; nothing outside this folder is.
 
 mod address;
 mod ahead;
+mod body;
 mod connect;
 mod create;
 mod failure;
@@ -285,7 +287,7 @@ impl Shared {
         let path = self.path(key);
         let got = self.clients.patient.get_opts(&path, options).await?;
         let size = got.meta.size;
-        Ok((size, got.bytes().await?))
+        Ok((size, body::whole(got).await?))
     }
 }
 

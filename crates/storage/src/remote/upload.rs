@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Bytes of a part, and of the largest object that is sent as one.
-pub const PART_BYTES: usize = 8 << 20;
+pub const PART_BYTES: usize = 16 << 20;
 
 /// An object on its way up.
 #[derive(Debug)]

@@ -57,7 +57,8 @@ impl Server {
         let (host, port) = (addr.ip().to_string(), addr.port().to_string());
         let mut command = match kind {
             Kind::Moto => {
-                let mut command = Command::new(folder.join("moto/bin/moto_server"));
+                let mut command = Command::new(folder.join("moto/bin/python3"));
+                command.args(["-c", include_str!("moto.py")]);
                 command.args(["--host", &host, "--port", &port]);
                 command
             }
