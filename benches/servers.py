@@ -64,7 +64,7 @@ def main():
         port = free.getsockname()[1]
     os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     server = subprocess.Popen(
-        [SERVERS / "moto/bin/python3", ROOT / "crates/testkit/src/servers/moto.py", "--host", "127.0.0.1", "--port", str(port)],
+        [SERVERS / "moto/bin/python3", ROOT / "crates/testkit/src/servers/exact_moto.py", "--host", "127.0.0.1", "--port", str(port)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     proxy = subprocess.Popen(
@@ -76,6 +76,8 @@ def main():
             with socket.socket() as asking:
                 if asking.connect_ex(("127.0.0.1", port)) == 0:
                     break
+            if server.poll() is not None:
+                raise SystemExit("moto does not start")
             time.sleep(0.1)
         run("python3", ROOT / "crates/testkit/src/servers/create_bucket.py", f"http://127.0.0.1:{port}", "-", "-", "bucket")
         delayed = proxy.stdout.readline().strip()

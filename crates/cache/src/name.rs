@@ -96,6 +96,10 @@ pub fn streams(store: &dyn Store, group: &Name) -> Result<Vec<Name>, CacheError>
                 }
                 last.max(entry.key)
             }
+            // Of a stream that has no segment yet.
+            Some(stream) if claimed_epoch(&entry.key).is_some() => {
+                claim_key(group, &stream, Epoch(u64::MAX)).max(entry.key)
+            }
             _ => entry.key,
         });
     }

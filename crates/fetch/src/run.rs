@@ -102,7 +102,8 @@ impl Run {
     }
 
     /// Bytes from the first frame to the last, which is what is fetched and kept.
-    fn spanned_bytes(&self) -> u64 {
+    #[must_use]
+    pub fn spanned_bytes(&self) -> u64 {
         self.range().map_or(0, |(_, range)| range.end - range.start)
     }
 

@@ -109,6 +109,9 @@ pub struct Pipeline {
     parts: PipelineBuilder,
     pool: rayon::ThreadPool,
     upkeep_pool: rayon::ThreadPool,
+    /// Where replicas are moved that are read from a server: whoever waits for it keeps a thread for long,
+    /// and is not to keep one of the stages.
+    replica_pool: Option<rayon::ThreadPool>,
     figures: Arc<Figures>,
 }
 
@@ -204,7 +207,10 @@ impl PipelineBuilder {
             false => (CREW, 0),
         };
         let figures = Figures::new(&self.group, Arc::clone(&self.clock), crew);
+        let own_pool = is_billed(&self.target) && !self.replicas.is_empty();
+        let replica_pool = own_pool.then(|| pool(self.threads, "replica"));
         Ok(Pipeline {
+            replica_pool: replica_pool.transpose()?,
             pool: pool(self.threads + waiting, "afterimage")?,
             upkeep_pool: pool(1, "upkeep")?,
             parts: self,
@@ -379,6 +385,7 @@ impl Pipeline {
         let driver = Driver {
             parts: &parts,
             pool: &self.pool,
+            replica_pool: self.replica_pool.as_ref().unwrap_or(&self.pool),
             replicas,
             in_use: &in_use,
             poll: stop.map(|stop| (stop, self.parts.poll)),

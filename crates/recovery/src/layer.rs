@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Bytes of the start of an object in which its header is, unless it has many disks.
-const HEADER_BYTES: u64 = 1 << 10;
+const HEADER_BYTES: u64 = 4 << 10;
 /// Bytes of pages that a layer keeps which no reader shares its cache with.
 const OWN_CACHE_BYTES: u64 = 2 << 20;
 

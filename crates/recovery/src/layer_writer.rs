@@ -247,8 +247,11 @@ fn prepare(
     fates: &Fates,
     sparse: &Sparse<'_>,
 ) -> Result<Vec<Vec<Prepared>>, RecoveryError> {
-    let of_frame = |at: &FrameRef, frame: EncodedFrame| {
+    let of_frame = |at: &FrameRef, mut frame: EncodedFrame, is_thin: bool| {
         if fates.of(at.object, at.frame) != FrameFate::Repacked {
+            if is_thin {
+                frame.bytes = Bytes::copy_from_slice(&frame.bytes);
+            }
             return Ok(Prepared::Passed(frame));
         }
         let pieces = frame.with_payload(|payload| sparse.pieces(at, payload));
@@ -258,8 +261,12 @@ fn prepare(
     };
     let of_run = |run: &Run| {
         let frames = run.fetch(source)?;
+        // A frame keeps all that was fetched with it, and it may wait for long to be sent.
+        let is_thin = run.spanned_bytes() > 2 * run.stored_bytes();
         let frames = run.frames.par_iter().zip(frames);
-        frames.map(|(at, frame)| of_frame(at, frame)).collect()
+        frames
+            .map(|(at, frame)| of_frame(at, frame, is_thin))
+            .collect()
     };
     runs.par_iter().map(of_run).collect()
 }

@@ -24,6 +24,9 @@ use crate::error::{TargetError, TargetErrorKind};
 
 /// Extents of one window at most.
 const WINDOW_EXTENTS: usize = 1 << 16;
+/// The same where requests are billed; some 50 MiB. Frames that passed hold writes from all over the disk, so
+/// each window has to fetch most of them again.
+const BILLED_WINDOW_EXTENTS: usize = 1 << 19;
 /// Bytes of payload in one window; two windows are in memory. A frame is decompressed for each window
 /// that has a piece of it; of 16, 32 and 64 MiB none was faster (docs/performance.md).
 const WINDOW_BYTES: u64 = 16 << 20;
@@ -129,14 +132,15 @@ fn payload_of<'a>(extent: &Extent, payload: &'a [u8]) -> &'a [u8] {
     bytes.expect("rows were checked against their frames")
 }
 
-/// The next extents that go together, of so many bytes or a little more; none at the end.
+/// The next extents that go together, so many at most, of so many bytes or a little more; none at the end.
 fn next_window(
     extents: &mut impl Iterator<Item = Result<Extent, FetchError>>,
+    extents_max: usize,
     bytes_max: u64,
 ) -> Result<Vec<Extent>, FetchError> {
     let mut window = Vec::new();
     let mut bytes = 0;
-    while window.len() < WINDOW_EXTENTS && bytes < bytes_max {
+    while window.len() < extents_max && bytes < bytes_max {
         let Some(extent) = extents.next().transpose()? else {
             break;
         };
@@ -164,7 +168,7 @@ impl Applier<'_> {
             return self.stream_all(extents);
         }
         let mut applied = Applied::default();
-        let mut next = || next_window(&mut extents, WINDOW_BYTES);
+        let mut next = || next_window(&mut extents, WINDOW_EXTENTS, WINDOW_BYTES);
         let mut ready = self.fetch(&next()?)?;
         while !ready.is_empty() {
             let window = next()?;
@@ -181,11 +185,13 @@ impl Applier<'_> {
         mut extents: impl Iterator<Item = Result<Extent, FetchError>>,
     ) -> Result<Applied, TargetError> {
         let mut applied = Applied::default();
-        let mut window = next_window(&mut extents, u64::MAX)?;
+        let mut next = || next_window(&mut extents, BILLED_WINDOW_EXTENTS, u64::MAX);
+        let mut window = next()?;
         while !window.is_empty() {
             let plan = self.plan(&window)?;
+            drop(window);
             let source = Ahead::of(self.source, &plan.runs);
-            window = next_window(&mut extents, u64::MAX)?;
+            window = next()?;
             applied = applied.and(self.stream(&plan, &source)?);
         }
         Ok(applied)
@@ -210,9 +216,13 @@ impl Applier<'_> {
                         .map(|extent| (extent.start * SECTOR, payload_of(extent, payload)));
                     self.write_pieces(pieces)
                 };
-                for written in self.fetch_run(run, source, &plan.data, write)? {
-                    applied = applied.and(written?);
-                }
+                let written = self.fetch_run(run, source, &plan.data, write);
+                let written =
+                    written.and_then(|all| all.into_iter().collect::<Result<Vec<_>, _>>());
+                // The others need not go on.
+                let written =
+                    written.inspect_err(|_| next.store(plan.runs.len(), Ordering::Relaxed))?;
+                applied = written.into_iter().fold(applied, Applied::and);
             }
             Ok(applied)
         };

@@ -114,6 +114,8 @@ pub(crate) type Maintain<'a> = dyn Fn(&Beside<'_>) + Sync + 'a;
 pub(crate) struct Driver<'a> {
     pub(crate) parts: &'a IngestParts,
     pub(crate) pool: &'a rayon::ThreadPool,
+    /// Where replicas are moved.
+    pub(crate) replica_pool: &'a rayon::ThreadPool,
     pub(crate) replicas: &'a [ReplicaSpec],
     /// Where the replicas say what they read from.
     pub(crate) in_use: &'a InUse,
@@ -306,7 +308,7 @@ impl Driver<'_> {
             parts: self.parts,
             replicas: self.replicas,
             in_use: self.in_use,
-            pool: self.pool,
+            pool: self.replica_pool,
             stop,
         };
         let (replicas, for_replicas) = newest();

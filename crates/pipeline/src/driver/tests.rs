@@ -25,9 +25,11 @@ fn run(intervals: u8, maintain: &Maintain<'_>) -> (crate::IngestParts, Result<u6
     let parts = parts(intervals);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let figures = Figures::new(&parts.group, Arc::clone(&parts.clock), CREW);
+    let pool = pool.unwrap();
     let driver = Driver {
         parts: &parts,
-        pool: &pool.unwrap(),
+        pool: &pool,
+        replica_pool: &pool,
         replicas: &[],
         in_use: &InUse::default(),
         poll: None,
@@ -117,6 +119,7 @@ fn who_asks_of_a_committer_that_failed_is_told_and_the_run_ends() {
         let driver = Driver {
             parts: &parts,
             pool: &pool,
+            replica_pool: &pool,
             replicas: &[],
             in_use: &InUse::default(),
             poll: None,

@@ -76,8 +76,10 @@ pub(crate) struct Tools {
     pub(crate) in_use: InUse,
 }
 
-fn since(at: Timestamp, now: Timestamp) -> Duration {
-    Duration::from_micros(now.0.saturating_sub(at.0))
+/// Whether so much time has passed; also where the clock was set back since.
+fn is_past(at: Timestamp, every: Duration, now: Timestamp) -> bool {
+    let since = now.0.checked_sub(at.0).map(Duration::from_micros);
+    since.is_none_or(|since| since >= every)
 }
 
 /// Commits a change and gives the head it made.
@@ -93,8 +95,8 @@ pub(crate) struct Maintenance {
     seen: Arc<Head>,
     /// When points were last pruned, and up to which one.
     pruned: Option<(Timestamp, u64)>,
-    /// When space was last given back, or this worker began.
-    collected: Timestamp,
+    /// When space was last given back, or this worker began and found nothing to be given back.
+    collected: Option<Timestamp>,
     /// Marks that points are being pruned, or that could not be taken back yet.
     marks: Vec<Key>,
     /// Whether it is not known what the last commit came to.
@@ -121,6 +123,8 @@ impl Maintenance {
         unmark_pruning_before(target.as_ref(), group, manifest.epoch)?;
         forget_ended(target.as_ref(), group, manifest.epoch)?;
         let collector = Collector::open(Arc::clone(target), group.clone(), head)?;
+        let is_clean = collector.waiting() + collector.manifests_waiting() == 0;
+        let collected = is_clean.then(|| (tools.clock)());
         let settings = tools.upkeep.compact;
         Ok(Maintenance {
             tools: tools.clone(),
@@ -128,7 +132,7 @@ impl Maintenance {
             lists: settings.map(|settings| Lists::of(manifest, settings)),
             seen: Arc::clone(head),
             pruned: None,
-            collected: (tools.clock)(),
+            collected,
             marks: Vec::new(),
             is_in_doubt: false,
         })
@@ -168,18 +172,26 @@ impl Maintenance {
     /// What is deleted where enough waits for it.
     fn collect(&mut self, due: bool) -> Result<Collected, Error> {
         let manifests = self.collector.manifests_waiting();
-        let is_due = self.collector.waiting() > 0
+        let is_wanted = self.collector.waiting() > 0
             || manifests > MANIFESTS_WAITING_MAX
             || due && manifests > 0;
         let now = (self.tools.clock)();
-        let waits = self.is_billed() && !due && since(self.collected, now) < BILLED_EVERY;
-        if !is_due || waits {
+        let is_due = match self.is_billed() && !due {
+            false => is_wanted,
+            // What an earlier worker left does not wait for a worker that may end within the hour, too.
+            true => self
+                .collected
+                .map_or(self.collector.waiting() + manifests > 0, |at| {
+                    is_wanted && is_past(at, BILLED_EVERY, now)
+                }),
+        };
+        if !is_due {
             return Ok(Collected::default());
         }
         let used = self.tools.in_use.collect(&self.seen);
         let used = used.as_ref().map(|head| &head.manifest);
         let collected = self.collector.collect(&self.seen, used, now)?;
-        self.collected = now;
+        self.collected = Some(now);
         Ok(collected)
     }
 
@@ -418,7 +430,7 @@ impl Maintenance {
             } else {
                 PRUNE_EVERY
             };
-            up_to == newest || !due && since(at, now) < every
+            up_to == newest || !due && !is_past(at, every, now)
         });
         if waits {
             return Ok(None);

@@ -20,7 +20,7 @@ mod tests;
 use std::time::Duration;
 
 use afterimage_cache::SegmentLimits;
-use afterimage_changelog::limits::DISKS_MAX;
+use afterimage_changelog::{container::BILLED_TAIL_BYTES, limits::DISKS_MAX};
 use afterimage_recovery::retention::Keep;
 use afterimage_storage::{Provider, Requests};
 
@@ -89,7 +89,8 @@ pub struct Plan {
     pub points: u64,
     /// Stored bytes of the layers of each, as it is made.
     pub point_bytes: u64,
-    /// Points that are there at any time; after a month where none go.
+    /// Points that are there at most, those among them that wait for the next pruning; after a month where
+    /// none go.
     pub kept_points: u64,
     /// How often points are let go: behind a point, at most once an hour, where the policy lets any go.
     pub prunings: u64,
@@ -138,7 +139,19 @@ pub fn plan(input: &PlanInput) -> Result<Plan, Error> {
     // A worker prunes behind a point, but not behind each.
     let most = month / BILLED_EVERY.as_secs_f64();
     let prunings = if kept.prunes { points.min(most) } else { 0.0 };
+    // Where nothing is pruned, manifests wait until there are more than 64 of them.
+    let collections = if kept.prunes {
+        0.0
+    } else {
+        (points / 65.0).min(most)
+    };
+    // Those that are to go wait for the pruning.
+    let waiting = match kept.prunes {
+        true => (BILLED_EVERY.as_secs_f64() / point_seconds).floor(),
+        false => 0.0,
+    };
     let used_bytes = input.used_bytes.map(|used| used as f64 * input.ratio);
+    let waiting_bytes = waiting * used_bytes.map_or(point_bytes, |used| point_bytes.min(used));
     let moved = month * stored_per_second;
 
     Ok(Plan {
@@ -147,7 +160,7 @@ pub fn plan(input: &PlanInput) -> Result<Plan, Error> {
         segment_time: Duration::from_secs_f64(segment_seconds),
         points: whole(points),
         point_bytes: whole(point_bytes),
-        kept_points: kept.points(),
+        kept_points: kept.points() + whole(waiting),
         prunings: whole(prunings),
         per_segment,
         per_point,
@@ -157,12 +170,14 @@ pub fn plan(input: &PlanInput) -> Result<Plan, Error> {
             // Half an interval waits for its point on average; the segment that it ends in stays.
             stored_bytes: whole(stored_per_second * point_seconds / 2.0 + segment_bytes),
             in_bytes: whole(moved),
-            // Few frames are dead from end to end, so all are fetched.
-            out_bytes: whole(moved),
+            // Few frames are dead from end to end, so all are fetched, and the end with its index before.
+            out_bytes: whole(moved + segments * segment_bytes.min(BILLED_TAIL_BYTES as f64)),
         },
         target: StoreAmounts {
-            requests: rounded(per_point * points + per_pruning * prunings),
-            stored_bytes: kept.bytes(live_per_second, used_bytes),
+            requests: rounded(
+                per_point * points + per_pruning * prunings + model.collection() * collections,
+            ),
+            stored_bytes: kept.bytes(live_per_second, used_bytes) + whole(waiting_bytes),
             in_bytes: whole(point_bytes * points),
             out_bytes: whole(model.read_back(point_bytes) * points),
         },

@@ -58,6 +58,10 @@ pub struct RequestModel {
     pruning_puts: f64,
     pruning_lists: f64,
     pruning_deletes: f64,
+    // A collection without a pruning.
+    collection_puts: f64,
+    collection_lists: f64,
+    collection_deletes: f64,
 }
 
 impl RequestModel {
@@ -102,6 +106,11 @@ impl RequestModel {
             pruning_lists: 3.0,
             // The mark; the boundary before; manifests; what they alone named.
             pruning_deletes: 4.0,
+            // `recovery::Collector::collect`: the boundary; the holds, and boundaries behind the new one; the
+            // boundary before and manifests.
+            collection_puts: 1.0,
+            collection_lists: 2.0,
+            collection_deletes: 2.0,
         };
         match provider {
             Provider::S3 => s3,
@@ -151,7 +160,7 @@ impl RequestModel {
             puts: self.segment_puts,
             gets: self.tail_gets + header_gets + frame_gets + look_gets,
             heads: self.segment_heads + self.tail_heads + look_heads,
-            lists: 0.0,
+            lists: silence_lists(looks),
             deletes,
         }
     }
@@ -219,6 +228,17 @@ impl RequestModel {
         }
     }
 
+    /// Requests to the target for giving space back where nothing is pruned.
+    #[must_use]
+    pub fn collection(&self) -> MeanRequests {
+        MeanRequests {
+            puts: self.collection_puts,
+            lists: self.collection_lists,
+            deletes: self.collection_deletes,
+            ..MeanRequests::default()
+        }
+    }
+
     fn commit(&self) -> MeanRequests {
         MeanRequests {
             puts: self.commit_puts,
@@ -245,6 +265,14 @@ impl RequestModel {
             deletes: self.upload_deletes,
         }
     }
+}
+
+/// Lists of the cache while it is silent, by `driver::read`: after 64 looks in vain, 128, 256 and so on.
+fn silence_lists(looks: f64) -> f64 {
+    if looks < 64.0 {
+        return 0.0;
+    }
+    (looks / 64.0).log2().floor() + 1.0
 }
 
 impl Add for MeanRequests {

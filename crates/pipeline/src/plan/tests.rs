@@ -93,7 +93,9 @@ fn a_small_case_is_what_a_hand_makes_of_it() {
     assert_eq!(planned.target.requests, to_target);
     assert_eq!(planned.cache.stored_bytes, 75_000_000 + 5_000_000);
     assert_eq!(planned.cache.in_bytes, 500_000 * MONTH_SECONDS);
-    assert_eq!(planned.cache.out_bytes, planned.cache.in_bytes);
+    // The last 256 KiB of each segment once more.
+    let ends = 259_200 * (256 << 10);
+    assert_eq!(planned.cache.out_bytes, planned.cache.in_bytes + ends);
     assert_eq!(planned.target.in_bytes, planned.cache.in_bytes);
     assert_eq!(planned.target.out_bytes, 0);
 }
@@ -142,6 +144,20 @@ fn as_many_points_are_counted_as_the_presets_keep() {
     // A month of them, and none goes.
     let forever = planned(|input| input.keep = "forever".parse().unwrap());
     assert_eq!((forever.kept_points, forever.prunings), (8_640, 0));
+    // 8,640 of 65.
+    assert_eq!(forever.target.requests.lists, 2 * 8_640 / 65 + 1);
+    // An hour of points waits to be pruned.
+    assert_eq!(planned(|_| {}).kept_points, 25 + 22 + 12);
+    // Silence is looked into: after 64 looks, after 128 and after 256.
+    let silent = planned(|input| input.seal = Duration::from_secs(300));
+    let slow = planned(|input| {
+        input.seal = Duration::from_secs(300);
+        input.churn_bytes_per_second = 1_000;
+    });
+    assert_eq!(
+        (silent.per_segment.lists, slow.per_segment.lists),
+        (0.0, 3.0)
+    );
     // The rule of another kind is for points of that kind.
     assert_eq!(points("journal:1h; user:forever"), 13);
     assert_eq!(points("journal:1h; crash:1d:1h"), points("1d:1h"));
@@ -152,8 +168,9 @@ fn as_many_points_are_counted_as_the_presets_keep() {
 #[test]
 fn what_points_hold_reaches_from_the_oldest_to_the_newest() {
     let planned_bytes = planned(|_| {}).target.stored_bytes;
-    // The oldest one stands 23:05 before the newest, and has five minutes of its own.
-    assert_eq!(planned_bytes, 500_000 * (23 * 3600 + 10 * 60));
+    // The oldest one stands 23:05 before the newest, and has five minutes of its own; an hour's wait to be
+    // pruned.
+    assert_eq!(planned_bytes, 500_000 * (24 * 3600 + 10 * 60));
     let live = planned(|input| input.live = 0.5).target;
     assert_eq!(2 * live.stored_bytes, planned_bytes);
     let used = planned(|input| input.used_bytes = Some(1_000_000_000_000)).target;
@@ -164,7 +181,7 @@ fn what_points_hold_reaches_from_the_oldest_to_the_newest() {
     );
     // No point has more than the disks hold.
     let small = planned(|input| input.used_bytes = Some(1_000_000)).target;
-    assert_eq!(small.stored_bytes, 47 * 500_000);
+    assert_eq!(small.stored_bytes, (47 + 12) * 500_000);
 }
 
 #[test]
@@ -217,7 +234,10 @@ fn a_price_is_an_amount_times_its_price() {
     assert_eq!(price("cache", "lists"), 0.0);
     assert_eq!(price("target", "puts"), 210.077 * 5.0);
     assert_eq!(price("cache", "stored"), 80_000_000.0 / gib * 2.0);
-    assert_eq!(price("cache", "out"), 1_296_000_000_000.0 / gib * 3.0);
+    assert_eq!(
+        price("cache", "out"),
+        planned.cache.out_bytes as f64 / gib * 3.0
+    );
     assert_eq!(price("target", "out"), 0.0);
 }
 

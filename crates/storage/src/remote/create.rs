@@ -22,8 +22,9 @@ use object_store::{
 };
 
 use super::{
-    Provider, Shared,
+    Provider, Shared, UP_BYTES_MAX,
     failure::{failure, verdict},
+    kibibytes,
     patience::Patience,
 };
 use crate::{
@@ -64,6 +65,12 @@ pub(super) async fn create(
     key: &Key,
     payload: PutPayload,
 ) -> Result<(), StoreError> {
+    // As many bytes on their way as a thin link gets through within the time that a request may take.
+    let permits = kibibytes(payload.content_length()).min(kibibytes(UP_BYTES_MAX));
+    let _room = shared
+        .up
+        .acquire_many(u32::try_from(permits).unwrap_or(u32::MAX))
+        .await;
     let nonce = shared.nonces.next_text();
     let (payload, nonce) = (&payload, nonce.as_str());
     decide(shared, key, &Sent::Whole { payload, nonce }).await

@@ -47,9 +47,10 @@ use crate::{
     store::{Entry, Store, Tail, Upload},
 };
 
-/// Bytes that are kept of what was fetched ahead and of what is on its way up, each, for all users of a
-/// store together.
-const AHEAD_BYTES_MAX: usize = 32 << 20;
+/// Bytes that are kept of what was fetched ahead, for all users of a store together.
+const AHEAD_BYTES_MAX: usize = 64 << 20;
+/// Bytes that are on their way up at a time, of all users of a store together.
+const UP_BYTES_MAX: usize = 64 << 20;
 /// Keys of one bulk delete.
 pub const DELETES_MAX: usize = 1000;
 
@@ -120,12 +121,11 @@ impl RemoteStore {
             let kind = StoreErrorKind::Unavailable;
             StoreError::new(Operation::Open, &address, kind).with_source(error)
         })?;
-        let permits = kibibytes(AHEAD_BYTES_MAX);
         Ok(RemoteStore {
             shared: Arc::new(Shared {
                 in_flight: Semaphore::new(address.in_flight),
-                ahead: Arc::new(Semaphore::new(permits)),
-                up: Arc::new(Semaphore::new(permits)),
+                ahead: Arc::new(Semaphore::new(kibibytes(AHEAD_BYTES_MAX))),
+                up: Arc::new(Semaphore::new(kibibytes(UP_BYTES_MAX))),
                 address,
                 clients,
                 counter,

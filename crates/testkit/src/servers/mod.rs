@@ -58,7 +58,7 @@ impl Server {
         let mut command = match kind {
             Kind::Moto => {
                 let mut command = Command::new(folder.join("moto/bin/python3"));
-                command.args(["-c", include_str!("moto.py")]);
+                command.args(["-c", include_str!("exact_moto.py")]);
                 command.args(["--host", &host, "--port", &port]);
                 command
             }
