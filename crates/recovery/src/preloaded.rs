@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::error::RecoveryError;
 
 /// Bytes of the largest index that is kept whole.
-const INDEX_BYTES_MAX: u64 = 1 << 20;
+const INDEX_BYTES_MAX: u64 = 16 << 20;
 /// Bytes of all that are kept, of all readers of the process; beyond them pages are read one by one.
 const KEPT_BYTES_MAX: u64 = 32 << 20;
 
