@@ -119,9 +119,9 @@ fn what_arrives_while_it_runs_becomes_points_until_it_is_stopped() {
 struct Flaky {
     inner: MemoryStore,
     refusals: AtomicU32,
-    /// One more than the manifests that are still created before a boundary cannot be listed once;
+    /// One more than the manifests that are still created before a claim cannot be looked for once;
     /// 0: never.
-    boundary_after: AtomicU32,
+    claim_after: AtomicU32,
 }
 
 impl Store for Flaky {
@@ -138,9 +138,9 @@ impl Store for Flaky {
         }
         if key.as_str().contains("manifest") {
             let step = |left: u32| (left > 1).then(|| left - 1);
-            let _counted =
-                self.boundary_after
-                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step);
+            let _counted = self
+                .claim_after
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step);
         }
         self.inner.create(key, body)
     }
@@ -157,6 +157,15 @@ impl Store for Flaky {
         self.inner.read_tail(key, bytes_max)
     }
     fn size(&self, key: &Key) -> Result<u64, StoreError> {
+        if key.as_str().contains("/epochs/")
+            && self
+                .claim_after
+                .compare_exchange(1, 0, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        {
+            let kind = StoreErrorKind::Unavailable;
+            return Err(StoreError::new(Operation::Size, key, kind));
+        }
         self.inner.size(key)
     }
     fn list(
@@ -165,15 +174,6 @@ impl Store for Flaky {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
-        if prefix.as_str().contains("boundary")
-            && self
-                .boundary_after
-                .compare_exchange(1, 0, Ordering::SeqCst, Ordering::SeqCst)
-                .is_ok()
-        {
-            let kind = StoreErrorKind::Unavailable;
-            return Err(StoreError::new(Operation::List, prefix, kind));
-        }
         self.inner.list(prefix, after, limit)
     }
     fn delete(&self, key: &Key) -> Result<(), StoreError> {
@@ -303,10 +303,10 @@ fn a_commit_that_may_count_keeps_its_layers() {
             .run_once(&mut |_| ())
     };
     // The fence, then the first point.
-    flaky.boundary_after.store(3, Ordering::SeqCst);
+    flaky.claim_after.store(3, Ordering::SeqCst);
     assert_eq!(run().unwrap_err().kind(), ErrorKind::Unavailable);
     assert_eq!(
-        flaky.boundary_after.load(Ordering::SeqCst),
+        flaky.claim_after.load(Ordering::SeqCst),
         0,
         "it was asked for"
     );

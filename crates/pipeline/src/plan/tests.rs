@@ -64,10 +64,10 @@ fn a_small_case_is_what_a_hand_makes_of_it() {
     assert_eq!(planned.per_segment, per_segment);
     assert_eq!(planned.points, MONTH_SECONDS / 300);
     assert_eq!(planned.point_bytes, 150_000_000);
-    // Eighteen parts of 8 MiB; five requests around them; the manifest. Each layer is opened for an index,
+    // Nine parts of 16 MiB; five requests around them; the manifest. Each layer is opened for an index,
     // each index for another one: one in 31 in the end, with a manifest of its own.
     let per_point = MeanRequests {
-        puts: 18.0 + 5.0 + 1.0 + 2.0 / 31.0,
+        puts: 9.0 + 5.0 + 1.0 + 2.0 / 31.0,
         gets: 1.0 + 2.0 + 3.0 / 31.0,
         heads: 1.0 + 1.0 / 31.0,
         lists: 0.0,
@@ -84,7 +84,7 @@ fn a_small_case_is_what_a_hand_makes_of_it() {
     assert_eq!(planned.cache.requests, to_cache);
     let to_target = Requests {
         // And 720 prunings, one an hour.
-        puts: 8_640 * 24 + 8_640 * 2 / 31 + 720 * 3,
+        puts: 8_640 * 15 + 8_640 * 2 / 31 + 720 * 3,
         gets: 8_640 * 3 + 8_640 * 3 / 31 + 720,
         heads: 8_640 + 8_640 / 31 + 1 + 720,
         lists: 720 * 3,
@@ -191,7 +191,7 @@ fn providers_are_asked_differently() {
     assert_eq!(azure.per_segment.heads, 1.0 + 1.0 + 12.0);
     assert_eq!(azure.per_segment.gets, 3.0);
     let per_point = MeanRequests {
-        puts: 18.0 + 2.0 + 1.0 + 2.0 / 31.0,
+        puts: 9.0 + 2.0 + 1.0 + 2.0 / 31.0,
         gets: 18.0 + 1.0 + 2.0 + 3.0 / 31.0,
         // Of the copy, of the claim, and of each object that is opened.
         heads: 1.0 + 1.0 + 1.0 + 2.0 / 31.0,
@@ -202,7 +202,7 @@ fn providers_are_asked_differently() {
     assert_eq!(azure.target.out_bytes, azure.target.in_bytes);
     let google = planned(|input| input.provider = Provider::Google);
     assert_eq!(google.per_segment.deletes, 1.0);
-    assert_eq!(google.per_point.puts, 18.0 + 3.0 + 1.0 + 2.0 / 31.0);
+    assert_eq!(google.per_point.puts, 9.0 + 3.0 + 1.0 + 2.0 / 31.0);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_price_is_an_amount_times_its_price() {
     assert_eq!(lines.len(), 14);
     assert_eq!(price("cache", "puts"), 259.2 * 5.0);
     assert_eq!(price("cache", "lists"), 0.0);
-    assert_eq!(price("target", "puts"), 210.077 * 5.0);
+    assert_eq!(price("target", "puts"), 132.317 * 5.0);
     assert_eq!(price("cache", "stored"), 80_000_000.0 / gib * 2.0);
     assert_eq!(
         price("cache", "out"),
