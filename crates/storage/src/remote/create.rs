@@ -32,6 +32,9 @@ use crate::{
     key::Key,
 };
 
+/// Bytes of what is sent whatever else is on its way up.
+const SMALL_BYTES_MAX: usize = 1 << 20;
+
 /// What a look at the name found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum There {
@@ -65,12 +68,15 @@ pub(super) async fn create(
     key: &Key,
     payload: PutPayload,
 ) -> Result<(), StoreError> {
-    // As many bytes on their way as a thin link gets through within the time that a request may take.
-    let permits = kibibytes(payload.content_length()).min(kibibytes(UP_BYTES_MAX));
-    let _room = shared
-        .up
-        .acquire_many(u32::try_from(permits).unwrap_or(u32::MAX))
-        .await;
+    // As many bytes on their way as a thin link gets through within the time that a request may take. What is
+    // small, such as a manifest, does not wait behind them.
+    let bytes = payload.content_length();
+    let permits = kibibytes(bytes).min(kibibytes(UP_BYTES_MAX));
+    let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+    let _room = match bytes > SMALL_BYTES_MAX {
+        true => shared.up.acquire_many(permits).await.ok(),
+        false => None,
+    };
     let nonce = shared.nonces.next_text();
     let (payload, nonce) = (&payload, nonce.as_str());
     decide(shared, key, &Sent::Whole { payload, nonce }).await
