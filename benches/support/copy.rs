@@ -8,7 +8,7 @@ use std::{
 
 use rustix::fs::{SeekFrom, copy_file_range, seek};
 
-/// Copies every file in `from` into `to`, a new folder, and makes it durable: each copy is synced,
+/// Copies every file in `from`, but not the folders in it, into `to`, a new folder, and makes it durable: each copy is synced,
 /// then the folder.
 ///
 /// # Errors
@@ -22,6 +22,9 @@ pub fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            continue;
+        }
         let copy = to.join(entry.file_name());
         fs::copy(entry.path(), &copy)?;
         File::open(&copy)?.sync_all()?;

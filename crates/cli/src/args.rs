@@ -12,6 +12,7 @@ use crate::{
     rate_arg::Rate,
     replicate::ReplicaArg,
     size_arg::Size,
+    time_arg::parse_time,
 };
 
 /// Crash-consistent recovery points from a captured stream of disk writes
@@ -214,14 +215,14 @@ pub(crate) struct Replicate {
     pub(crate) keep: Option<Keep>,
     /// Keep the segments of so long a time at the target too, so that `restore --at` can go back to
     /// any single write in it
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_parser = parse_time, value_name = "TIME")]
     pub(crate) rewind: Option<jiff::SignedDuration>,
     /// How fast layers are compacted in the background: bytes read a second, as in 100MiB/s, unlimited,
     /// or off. While points are behind it goes slower anyway
     #[arg(long, default_value = "unlimited", value_name = "RATE")]
     pub(crate) compact_rate: CompactRate,
     /// How often to look for the next segment
-    #[arg(long, default_value = "1s", value_name = "TIME")]
+    #[arg(long, value_parser = parse_time, default_value = "1s", value_name = "TIME")]
     pub(crate) poll: jiff::SignedDuration,
 }
 
@@ -432,17 +433,17 @@ pub(crate) struct Plan {
     #[arg(long, default_value = "1", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) disks: u16,
     /// After how long an agent seals a segment that is not full (16MiB stored)
-    #[arg(long, default_value = "10s", value_name = "TIME")]
+    #[arg(long, value_parser = parse_time, default_value = "10s", value_name = "TIME")]
     pub(crate) seal: jiff::SignedDuration,
     /// How often a point is made
-    #[arg(long, default_value = "5m", value_name = "TIME")]
+    #[arg(long, value_parser = parse_time, default_value = "5m", value_name = "TIME")]
     pub(crate) points: jiff::SignedDuration,
     /// Which points stay: a preset (asr, drs, journal, each with :PERIOD) or a ladder such as
     /// 2h:all,1d:1h,7d:2h
     #[arg(long, default_value = "asr", value_name = "POLICY")]
     pub(crate) keep: Keep,
     /// How often a worker looks for the next segment, as `replicate --poll`
-    #[arg(long, default_value = "1s", value_name = "TIME")]
+    #[arg(long, value_parser = parse_time, default_value = "1s", value_name = "TIME")]
     pub(crate) poll: jiff::SignedDuration,
     /// Stored bytes for each byte that is written
     #[arg(long, default_value = "0.5", value_name = "SHARE")]

@@ -316,9 +316,9 @@ fn table(checks: &[Check]) -> Table {
 
 /// The same by hand.
 fn commands(place: &Place) -> String {
-    // What is gone at the end is somebody's own folder the next time.
+    // What is there now is full, or gone at the end: it is somebody's own folder the next time.
     let there = place.dir.display().to_string();
-    let dir = if place.keep { &there } else { "DIR" };
+    let dir = "DIR";
     let cache = place.cache.replace(&there, dir);
     let target = place.target.replace(&there, dir);
     let log = format!("crates/cli/demo/{LOG_NAME}");

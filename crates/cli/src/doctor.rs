@@ -25,8 +25,8 @@ pub(crate) fn run(arguments: &args::Doctor, output: &mut Output) -> Result<(), F
     match findings.iter().find(|finding| is_bad(finding.verdict)) {
         None => Ok(()),
         Some(finding) => Err(Failure::new(
-            ErrorKind::Invalid,
-            format!("{}: {}", arguments.url, finding.what),
+            finding.error.unwrap_or(ErrorKind::Invalid),
+            format!("{}: {}: {}", arguments.url, finding.what, finding.said),
         )),
     }
 }

@@ -25,6 +25,7 @@ mod restore;
 mod signals;
 mod size_arg;
 mod tended;
+mod time_arg;
 mod verify;
 
 use std::process::ExitCode;

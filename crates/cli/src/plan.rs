@@ -77,7 +77,7 @@ fn input(arguments: &args::Plan, provider: Provider) -> Result<PlanInput, Failur
 /// What comes in, and what is made of it.
 fn summary(arguments: &args::Plan, plan: &Plan) -> String {
     format!(
-        "in 30 days: {} segments of {}, one every {:.1} s; {} points of {}, of which {} keeps {}",
+        "in 30 days: {} segments of {}, one every {:.1} s; {} points of {}, of which {} keeps {}{}{}",
         plan.segments,
         size(plan.segment_bytes),
         plan.segment_time.as_secs_f64(),
@@ -85,6 +85,14 @@ fn summary(arguments: &args::Plan, plan: &Plan) -> String {
         size(plan.point_bytes),
         arguments.keep,
         plan.kept_points,
+        match plan.waiting_points {
+            0 => String::new(),
+            waiting => format!(", and up to {waiting} more until the next pruning"),
+        },
+        match arguments.used {
+            Some(_) => "",
+            None => "\nwithout what the disks hold before: give --used for that",
+        },
     )
 }
 
@@ -204,6 +212,8 @@ fn value(
         "point_bytes": plan.point_bytes,
         "keep": arguments.keep.to_string(),
         "kept_points": plan.kept_points,
+        "waiting_points": plan.waiting_points,
+        "used_bytes": arguments.used.map(|used| used.0),
         "prunings": plan.prunings,
         "requests_per_segment": mean(&plan.per_segment),
         "requests_per_point": mean(&plan.per_point),

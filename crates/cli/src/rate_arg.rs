@@ -13,6 +13,10 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Rate, String> {
         let size = text.strip_suffix("/s").unwrap_or(text);
+        let unit = size.trim_start_matches(|letter: char| !letter.is_alphabetic());
+        if unit.len() > 1 && unit.ends_with('b') {
+            return Err(format!("{text:?}: bits? give bytes, as in 20MB/s"));
+        }
         let Size(bytes) = size
             .parse()
             .map_err(|_| format!("{text:?} is no rate; give one such as 100MiB/s"))?;
@@ -34,6 +38,9 @@ mod tests {
             ("", None),
             ("/s", None),
             ("fast", None),
+            ("20Mb/s", None),
+            ("20mb", None),
+            ("20b/s", Some(Rate(20))),
             ("10MiB/m", None),
         ] {
             assert_eq!(text.parse().ok(), rate, "{text}");

@@ -30,18 +30,19 @@ pub(crate) fn run(arguments: &args::Restore, output: &mut Output) -> Result<(), 
         return at_write(arguments, *moment, output);
     }
     let point = point.clone().unwrap_or(PointSelector::Latest);
+    // Before the point is held: a hold that nobody gives back stays for a day.
+    let onto = onto(arguments)?;
+    let stop = stop_on_signal()?;
     let who = format!("restore to {}", to.display());
     let held = HeldPoints::take(&target, &at.group, &point, &who)?;
     let points = held.points();
     let point = PointSelector::Id(held.point());
-    let onto = onto(arguments)?;
     let restore = Restore {
         point,
         disk: disk.clone(),
         to: to.clone(),
         onto,
     };
-    let stop = stop_on_signal()?;
     let counts = RestoreProgress::default();
     let bar = progress::bytes("restoring", output.is_json());
     #[expect(
@@ -122,6 +123,7 @@ fn at_write(arguments: &args::Restore, moment: Moment, output: &mut Output) -> R
         ..
     } = arguments;
     let target = open_existing_store(&at.target)?;
+    let stop = stop_on_signal()?;
     let who = format!("restore to {}", to.display());
     let held = HeldPoints::take(&target, &at.group, &PointSelector::Latest, &who)?;
     let restore = RestoreAt {
@@ -130,7 +132,6 @@ fn at_write(arguments: &args::Restore, moment: Moment, output: &mut Output) -> R
         to: to.clone(),
         overwrite: *overwrite,
     };
-    let stop = stop_on_signal()?;
     let counts = RestoreProgress::default();
     let bar = progress::bytes("restoring", output.is_json());
     let restored = follow(&bar, &counts, || restore.run(held.points(), &counts, &stop));

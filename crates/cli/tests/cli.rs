@@ -254,6 +254,9 @@ fn a_restore_never_replaces_what_is_there_unasked() {
     fs::write(place.path("mine"), "precious").unwrap();
     place.fails(2, &restore("latest", "mine"));
     assert_eq!(fs::read(place.path("mine")).unwrap(), b"precious");
+    // What was refused holds no point.
+    let holds = place.path("points").join(GROUP).join("holds");
+    assert!(!holds.exists() || place.files(&format!("points/{GROUP}/holds")).is_empty());
     let mut over = restore("latest", "mine");
     over.push("--overwrite");
     place.ok(&over);

@@ -6,7 +6,7 @@ use afterimage_storage::{Key, Nonces, RemoteStore, Store, StoreError, StoreError
 
 use crate::{
     clock::{instant, system_clock},
-    error::Error,
+    error::{Error, ErrorKind},
     location::{Location, open_remote, open_store, parse},
 };
 
@@ -30,6 +30,8 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What was seen, and what to do.
     pub said: String,
+    /// Where it does not work, what kind of error that is.
+    pub error: Option<ErrorKind>,
 }
 
 /// How something is.
@@ -75,7 +77,10 @@ pub fn examine(url: &str, role: Role) -> Vec<Finding> {
             let cause = error
                 .cause()
                 .map_or(String::new(), |cause| format!(" ({cause})"));
-            findings.push(bad("reach", format!("{error}{cause}")));
+            findings.push(Finding {
+                error: Some(error.kind()),
+                ..bad("reach", format!("{error}{cause}"))
+            });
             return findings;
         }
     };
@@ -138,13 +143,32 @@ fn good(what: &'static str, said: impl Into<String>) -> Finding {
         what,
         verdict: Verdict::Good,
         said: said.into(),
+        error: None,
     }
 }
 
 fn bad(what: &'static str, said: impl Into<String>) -> Finding {
     Finding {
         verdict: Verdict::Bad,
+        error: Some(ErrorKind::Invalid),
         ..good(what, said)
+    }
+}
+
+/// What keeps something from being done.
+fn refused_by(what: &'static str, error: &StoreError) -> Finding {
+    let may_pass = matches!(
+        error.kind,
+        StoreErrorKind::Unavailable | StoreErrorKind::Full
+    );
+    let kind = if may_pass {
+        ErrorKind::Unavailable
+    } else {
+        ErrorKind::Invalid
+    };
+    Finding {
+        error: Some(kind),
+        ..bad(what, explained(error))
     }
 }
 
@@ -157,11 +181,11 @@ fn explained(error: &StoreError) -> String {
 fn permission(what: &'static str, is_needed: bool, refused: Option<&StoreError>) -> Finding {
     match (refused, is_needed) {
         (None, true) => good(what, "allowed"),
-        (Some(error), true) => bad(what, explained(error)),
+        (Some(error), true) => refused_by(what, error),
         (Some(error), false) if error.kind == StoreErrorKind::Denied => {
             good(what, "not allowed, and not needed")
         }
-        (Some(error), false) => bad(what, explained(error)),
+        (Some(error), false) => refused_by(what, error),
         (None, false) => Finding {
             verdict: Verdict::Notable,
             ..good(what, "allowed, but an agent does not need it: take it away")

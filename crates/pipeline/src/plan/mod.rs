@@ -89,9 +89,10 @@ pub struct Plan {
     pub points: u64,
     /// Stored bytes of the layers of each, as it is made.
     pub point_bytes: u64,
-    /// Points that are there at most, those among them that wait for the next pruning; after a month where
-    /// none go.
+    /// Points that stay; after a month where none go.
     pub kept_points: u64,
+    /// Points that are there besides at most: they wait for the next pruning.
+    pub waiting_points: u64,
     /// How often points are let go: behind a point, at most once an hour, where the policy lets any go.
     pub prunings: u64,
     /// Requests for a segment, all to the cache.
@@ -132,7 +133,8 @@ pub fn plan(input: &PlanInput) -> Result<Plan, Error> {
 
     let points = month / point_seconds;
     let live_per_second = stored_per_second * input.live;
-    let point_bytes = live_per_second * point_seconds;
+    let used_bytes = input.used_bytes.map(|used| used as f64 * input.ratio);
+    let point_bytes = (live_per_second * point_seconds).min(used_bytes.unwrap_or(f64::MAX));
     let per_point = model.point(point_bytes);
     let kept = kept::kept(&input.keep, input.points)?;
     let per_pruning = model.pruning();
@@ -150,8 +152,7 @@ pub fn plan(input: &PlanInput) -> Result<Plan, Error> {
         true => (BILLED_EVERY.as_secs_f64() / point_seconds).floor(),
         false => 0.0,
     };
-    let used_bytes = input.used_bytes.map(|used| used as f64 * input.ratio);
-    let waiting_bytes = waiting * used_bytes.map_or(point_bytes, |used| point_bytes.min(used));
+    let waiting_bytes = waiting * point_bytes;
     let moved = month * stored_per_second;
 
     Ok(Plan {
@@ -160,7 +161,8 @@ pub fn plan(input: &PlanInput) -> Result<Plan, Error> {
         segment_time: Duration::from_secs_f64(segment_seconds),
         points: whole(points),
         point_bytes: whole(point_bytes),
-        kept_points: kept.points() + whole(waiting),
+        kept_points: kept.points(),
+        waiting_points: whole(waiting),
         prunings: whole(prunings),
         per_segment,
         per_point,
@@ -196,6 +198,9 @@ fn check(input: &PlanInput) -> Result<(), Error> {
             "{} disks: a group has from 1 to {DISKS_MAX}",
             input.disks
         ));
+    }
+    if input.used_bytes == Some(0) {
+        return refuse("disks that hold nothing: leave that out where it is not known".to_owned());
     }
     let times = [
         ("segments sealed", input.seal),
