@@ -2,7 +2,7 @@
 """Ingest and restore with cache and points on a loopback S3 server, beside moving the same objects with
 `object_store` alone, in turns; and both again with latency added to each request.
 
-    benches/servers.py [--turns 3] [--bytes 6GiB] [--disk 1GiB] [--latency-ms 100]
+    benches/servers.py [--turns 3] [--bytes 6GiB] [--disk 4GiB] [--latency-ms 100]
 
 Alone, ingest is each object of the cache fetched and stored again, a restore each layer fetched and written to a
 file of its own, which are durable at the end: as many at once as ours.
@@ -52,7 +52,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--bytes", default="6GiB")
-    parser.add_argument("--disk", default="1GiB")
+    parser.add_argument("--disk", default="4GiB")
     parser.add_argument("--latency-ms", type=int, default=100)
     arguments = parser.parse_args()
     run("cargo", "build", "--release", "--quiet", "--package", "afterimage-cli", cwd=ROOT)
