@@ -47,17 +47,18 @@ pub fn claim_key(group: &Name, stream: &Name, epoch: Epoch) -> Key {
 #[must_use]
 pub fn claimed_epoch(key: &Key) -> Option<Epoch> {
     let mut parts = key.as_str().rsplit('/');
-    let digits = parts.next()?;
-    let plain = digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
-    let is_claim = plain && parts.next() == Some(CLAIMS);
-    let number = digits.parse().ok().filter(|&number| number <= NUMBER_MAX);
-    number.filter(|_| is_claim).map(Epoch)
+    let number = number_of(parts.next()?).filter(|&number| number <= NUMBER_MAX)?;
+    (parts.next() == Some(CLAIMS)).then_some(Epoch(number))
 }
 
 /// The number in a segment's key; `None` where it is no such key.
 #[must_use]
 pub fn segment_number(key: &Key) -> Option<u64> {
-    let digits = key.as_str().rsplit('/').next()?.strip_suffix(".seg")?;
+    number_of(key.as_str().rsplit('/').next()?.strip_suffix(".seg")?)
+}
+
+/// The number that has all of its digits, and nothing else.
+fn number_of(digits: &str) -> Option<u64> {
     let plain = digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());
     digits.parse().ok().filter(|_| plain)
 }

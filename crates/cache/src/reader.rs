@@ -96,7 +96,7 @@ impl StreamReader {
     /// Whether somebody bills each request.
     #[must_use]
     pub fn is_billed(&self) -> bool {
-        self.store.requests().is_some()
+        self.store.is_billed()
     }
 
     /// The next segment with records not yet covered; `None` where there is none yet.
@@ -193,19 +193,13 @@ impl StreamReader {
             .map_err(CacheError::store)?;
         match listed.first().and_then(|entry| segment_number(&entry.key)) {
             // A listing may be older than a create that it runs beside.
-            Some(number) if number > next && !self.is_there(&key)? => {
+            Some(number)
+                if number > next && !self.store.exists(&key).map_err(CacheError::store)? =>
+            {
                 let what = format!("is missing, but segment {number} is there");
                 Err(self.gap(&key, &what))
             }
             _ => Ok(()),
-        }
-    }
-
-    fn is_there(&self, key: &Key) -> Result<bool, CacheError> {
-        match self.store.size(key) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
-            Err(error) => Err(CacheError::store(error)),
         }
     }
 

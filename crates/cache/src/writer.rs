@@ -5,7 +5,7 @@ use std::sync::Arc;
 use afterimage_changelog::{
     Container, ContainerBuilder, Digest, Disk, Epoch, Fidelity, Header, Marker, MarkerKind, Name,
     ObjectId, ObjectKind, Row, RowKind, SECTOR, Sequence, Timestamp,
-    container::{BILLED_TAIL_BYTES, TAIL_BYTES},
+    container::tail_bytes,
     count,
     frame::FrameEncoder,
     length,
@@ -341,14 +341,8 @@ impl StreamWriter {
     /// Whether anybody has opened the stream since: only he can have used and covered a number of ours.
     fn is_taken_over(&self) -> Result<bool, CacheError> {
         let WriterOptions { group, stream, .. } = &self.options;
-        match self
-            .store
-            .size(&claim_key(group, stream, Epoch(self.epoch.0 + 1)))
-        {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
-            Err(error) => Err(CacheError::store(error)),
-        }
+        let claim = claim_key(group, stream, Epoch(self.epoch.0 + 1));
+        self.store.exists(&claim).map_err(CacheError::store)
     }
 
     /// A number may have been free because it was covered and deleted: then another writer went on
@@ -608,13 +602,8 @@ pub(crate) fn open_with_tail(
     store: &dyn Store,
     key: &Key,
 ) -> Result<(Container, Tail), CacheError> {
-    let tail_bytes = if store.requests().is_some() {
-        BILLED_TAIL_BYTES
-    } else {
-        TAIL_BYTES
-    };
     let tail = store
-        .read_tail(key, tail_bytes)
+        .read_tail(key, tail_bytes(store.is_billed()))
         .map_err(CacheError::store)?;
     let container = Container::open(tail.size, &tail.bytes, |range| store.read_range(key, range));
     let container = container.map_err(|error| CacheError::open(key, error))?;

@@ -26,6 +26,16 @@ pub const TAIL_BYTES: u64 = 64 << 10;
 /// index of most objects, and many objects whole.
 pub const BILLED_TAIL_BYTES: u64 = 256 << 10;
 
+/// Bytes worth asking for at first, of a store whose requests are billed or not.
+#[must_use]
+pub const fn tail_bytes(is_billed: bool) -> u64 {
+    if is_billed {
+        BILLED_TAIL_BYTES
+    } else {
+        TAIL_BYTES
+    }
+}
+
 /// An opened container: everything but pages and frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use afterimage::{
     plan::{MONTH, MeanRequests, Plan, PlanInput, PriceLine, StoreAmounts, plan},
-    storage::{Provider, Requests},
+    storage::Provider,
 };
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
@@ -103,28 +103,14 @@ fn requests_table(plan: &Plan) -> Table {
         ("target, a point", &plan.per_point),
         ("target, a pruning", &plan.per_pruning),
     ] {
-        let MeanRequests {
-            puts,
-            gets,
-            heads,
-            lists,
-            deletes,
-        } = mean;
-        let numbers = [puts, gets, heads, lists, deletes].map(|number| format!("{number:.2}"));
+        let numbers = mean.counts().map(|number| format!("{number:.2}"));
         table.add_row([name.to_owned()].into_iter().chain(numbers));
     }
     for (name, amounts) in [
         ("cache, a month", &plan.cache),
         ("target, a month", &plan.target),
     ] {
-        let Requests {
-            puts,
-            gets,
-            heads,
-            lists,
-            deletes,
-        } = amounts.requests;
-        let numbers = [puts, gets, heads, lists, deletes].map(|number| number.to_string());
+        let numbers = amounts.requests.counts().map(|number| number.to_string());
         table.add_row([name.to_owned()].into_iter().chain(numbers));
     }
     table
@@ -225,14 +211,7 @@ fn value(
 }
 
 fn mean(mean: &MeanRequests) -> Value {
-    let MeanRequests {
-        puts,
-        gets,
-        heads,
-        lists,
-        deletes,
-    } = mean;
-    json!({"puts": puts, "gets": gets, "heads": heads, "lists": lists, "deletes": deletes})
+    requests::by_kind(mean.counts())
 }
 
 fn amounts(amounts: &StoreAmounts) -> Value {

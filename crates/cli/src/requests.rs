@@ -11,13 +11,12 @@ pub(crate) fn value(store: &dyn Store) -> Value {
 
 /// Requests by kind as JSON.
 pub(crate) fn counts(requests: &Requests) -> Value {
-    let Requests {
-        puts,
-        gets,
-        heads,
-        lists,
-        deletes,
-    } = requests;
+    by_kind(requests.counts())
+}
+
+/// What there is of each kind as JSON.
+pub(crate) fn by_kind<T: Into<Value>>(counts: [T; 5]) -> Value {
+    let [puts, gets, heads, lists, deletes] = counts.map(Into::into);
     json!({"puts": puts, "gets": gets, "heads": heads, "lists": lists, "deletes": deletes})
 }
 
@@ -28,20 +27,14 @@ pub(crate) fn line(name: &str, store: &dyn Store, (what, many): (&str, u64)) -> 
 }
 
 fn describe(name: &str, requests: &Requests, what: &str, many: u64) -> String {
-    let Requests {
-        puts,
-        gets,
-        heads,
-        lists,
-        deletes,
-    } = requests;
+    let [puts, gets, heads, lists, deletes] = requests.counts();
     let all = requests.all();
     let kinds = format!("{puts} put, {gets} get, {heads} head, {lists} list, {deletes} delete");
     let each = match many {
         0 => String::new(),
         _ => {
-            let counts = [puts, gets, heads, lists, deletes];
-            let [puts, gets, heads, lists, deletes] = counts.map(|count| tenths(*count, many));
+            let each = requests.counts().map(|count| tenths(count, many));
+            let [puts, gets, heads, lists, deletes] = each;
             let all = tenths(all, many);
             format!(
                 "; {all} a {what}: {puts} put, {gets} get, {heads} head, {lists} list, \

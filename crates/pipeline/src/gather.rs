@@ -212,7 +212,7 @@ impl FrameSource for Sources {
 
     fn is_billed(&self) -> bool {
         let first = self.segments.first();
-        first.is_some_and(|segment| segment.store().requests().is_some())
+        first.is_some_and(|segment| segment.store().is_billed())
     }
 
     fn read(&self, object: u32, range: Range<u64>) -> Result<Bytes, StoreError> {

@@ -200,14 +200,13 @@ impl PipelineBuilder {
                 .build()
                 .map_err(|error| Error::invalid(format!("threads cannot be started: {error}")))
         };
-        let is_billed = |store: &Arc<dyn Store>| store.requests().is_some();
         // Whoever waits for a server keeps a thread of the pool.
-        let (crew, waiting) = match is_billed(&self.cache) || is_billed(&self.target) {
+        let (crew, waiting) = match self.cache.is_billed() || self.target.is_billed() {
             true => (BILLED_CREW, BILLED_CREW),
             false => (CREW, 0),
         };
         let figures = Figures::new(&self.group, Arc::clone(&self.clock), crew);
-        let own_pool = is_billed(&self.target) && !self.replicas.is_empty();
+        let own_pool = self.target.is_billed() && !self.replicas.is_empty();
         let replica_pool = own_pool.then(|| pool(self.threads, "replica"));
         Ok(Pipeline {
             replica_pool: replica_pool.transpose()?,

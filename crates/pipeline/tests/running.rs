@@ -113,7 +113,7 @@ fn what_arrives_while_it_runs_becomes_points_until_it_is_stopped() {
     assert_eq!(first_byte(&target, &PointSelector::Latest, 2), 33);
 }
 
-/// A store that does not answer the first few creates of manifests, or the question for the boundary
+/// A store that does not answer the first few creates of manifests, or the question for a claim
 /// right after one of them.
 #[derive(Debug, Default)]
 struct Flaky {

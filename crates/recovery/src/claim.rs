@@ -32,9 +32,6 @@ pub(crate) fn is_claimed(
     group: &Name,
     epoch: Epoch,
 ) -> Result<bool, RecoveryError> {
-    match store.size(&claim_key(group, epoch)) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
-        Err(error) => Err(RecoveryError::store(error)),
-    }
+    let claimed = store.exists(&claim_key(group, epoch));
+    claimed.map_err(RecoveryError::store)
 }

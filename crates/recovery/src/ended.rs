@@ -32,11 +32,8 @@ pub fn mark_ended(store: &dyn Store, group: &Name, epoch: Epoch) -> Result<(), R
 ///
 /// The store failed.
 pub fn has_ended(store: &dyn Store, group: &Name, epoch: Epoch) -> Result<bool, RecoveryError> {
-    match store.size(&ended_key(group, epoch)) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
-        Err(error) => Err(RecoveryError::store(error)),
-    }
+    let ended = store.exists(&ended_key(group, epoch));
+    ended.map_err(RecoveryError::store)
 }
 
 /// Deletes the marks of workers before an epoch: they say nothing any more.

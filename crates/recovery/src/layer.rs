@@ -8,7 +8,7 @@ use std::{
 
 use afterimage_changelog::{
     Container, DecodeError, Fault, FrameEntry, Name, ObjectKind, Row, RowKind,
-    container::{BILLED_TAIL_BYTES, TAIL_BYTES, check_row_fits},
+    container::{check_row_fits, tail_bytes},
     limits::FRAMES_PER_PAGE,
     size,
 };
@@ -84,12 +84,8 @@ impl Layer {
         key: Key,
         kind: ObjectKind,
     ) -> Result<Layer, RecoveryError> {
-        let is_billed = store.requests().is_some();
-        let tail_bytes = if is_billed {
-            BILLED_TAIL_BYTES
-        } else {
-            TAIL_BYTES
-        };
+        let is_billed = store.is_billed();
+        let tail_bytes = tail_bytes(is_billed);
         // At the same time as the end, of which it is no part.
         let start = 0..HEADER_BYTES;
         let header = (is_billed && layer.object_bytes > tail_bytes)
@@ -153,7 +149,7 @@ impl Layer {
                 false => Layer::open(store, group, object),
             }
         };
-        if store.requests().is_some() {
+        if store.is_billed() {
             each_waiting(objects, open)
         } else {
             objects.par_iter().map(open).collect()

@@ -342,7 +342,7 @@ impl FrameSource for PointReader {
     }
 
     fn is_billed(&self) -> bool {
-        self.store.requests().is_some()
+        self.store.is_billed()
     }
 
     fn read(&self, place: u32, range: Range<u64>) -> Result<Bytes, StoreError> {

@@ -37,7 +37,7 @@ impl Preloaded {
     ) -> Result<Option<Preloaded>, RecoveryError> {
         let range = container.index_range();
         let bytes = range.end.saturating_sub(range.start);
-        if store.requests().is_none() || bytes == 0 || bytes > INDEX_BYTES_MAX {
+        if !store.is_billed() || bytes == 0 || bytes > INDEX_BYTES_MAX {
             return Ok(None);
         }
         if KEPT.fetch_add(bytes, Ordering::Relaxed) + bytes > KEPT_BYTES_MAX {

@@ -4,7 +4,12 @@ use std::{fmt::Debug, ops::Range};
 
 use bytes::Bytes;
 
-use crate::{error::StoreError, key::Key, read_ahead::ReadAhead, remote::Requests};
+use crate::{
+    error::{StoreError, StoreErrorKind},
+    key::Key,
+    read_ahead::ReadAhead,
+    remote::Requests,
+};
 
 /// A place that keeps immutable objects.
 ///
@@ -68,6 +73,19 @@ pub trait Store: Debug + Send + Sync {
     /// `NotFound` where there is none.
     fn size(&self, key: &Key) -> Result<u64, StoreError>;
 
+    /// Whether there is an object of this name.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the store from answering.
+    fn exists(&self, key: &Key) -> Result<bool, StoreError> {
+        match self.size(key) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == StoreErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The objects below `prefix/` at any depth, ascending by key, strictly after `after` where it
     /// is given, at most `limit` of them.
     ///
@@ -114,6 +132,11 @@ pub trait Store: Debug + Send + Sync {
     /// What was asked of a server so far; `None` where nobody bills it.
     fn requests(&self) -> Option<Requests> {
         None
+    }
+
+    /// Whether each request is billed, and has to come back over a network before the next.
+    fn is_billed(&self) -> bool {
+        self.requests().is_some()
     }
 
     /// Makes durable every object that is visible below `prefix/` now.

@@ -196,7 +196,7 @@ impl Maintenance {
     }
 
     fn is_billed(&self) -> bool {
-        self.tools.target.requests().is_some()
+        self.tools.target.is_billed()
     }
 
     fn commit(

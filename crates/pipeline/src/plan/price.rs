@@ -1,7 +1,5 @@
 //! Amounts times prices.
 
-use afterimage_storage::Requests;
-
 use super::{Plan, StoreAmounts};
 
 /// Bytes of what providers call a gigabyte.
@@ -67,13 +65,7 @@ fn store_lines(
     prices: &Prices,
     out_gib: f64,
 ) -> Vec<PriceLine> {
-    let Requests {
-        puts,
-        gets,
-        heads,
-        lists,
-        deletes,
-    } = amounts.requests;
+    let [puts, gets, heads, lists, deletes] = amounts.requests.counts();
     let requests = [
         ("puts", puts, prices.puts),
         ("gets", gets, prices.gets),

@@ -29,6 +29,14 @@ pub struct MeanRequests {
     pub deletes: f64,
 }
 
+impl MeanRequests {
+    /// Puts, gets, heads, lists and deletes.
+    #[must_use]
+    pub const fn counts(&self) -> [f64; 5] {
+        [self.puts, self.gets, self.heads, self.lists, self.deletes]
+    }
+}
+
 /// How many requests the code sends for what, to the stores of one provider.
 ///
 /// A request that is tried again, and what a worker sends once when it begins, is not counted.

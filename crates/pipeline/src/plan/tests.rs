@@ -24,17 +24,7 @@ fn input() -> PlanInput {
 }
 
 fn assert_about(found: &MeanRequests, expected: &MeanRequests) {
-    let counts = |requests: &MeanRequests| {
-        let MeanRequests {
-            puts,
-            gets,
-            heads,
-            lists,
-            deletes,
-        } = *requests;
-        [puts, gets, heads, lists, deletes]
-    };
-    let pairs = counts(found).into_iter().zip(counts(expected));
+    let pairs = found.counts().into_iter().zip(expected.counts());
     let is_about = pairs
         .into_iter()
         .all(|(one, other)| (one - other).abs() < 1e-9);

@@ -73,7 +73,7 @@ impl Acknowledger {
 
     /// Whether somebody bills each request to the cache.
     pub(crate) fn is_billed(&self) -> bool {
-        self.parts.cache.requests().is_some()
+        self.parts.cache.is_billed()
     }
 
     /// All of those before a position are gone.

@@ -36,6 +36,12 @@ impl Requests {
         self.puts + self.gets + self.heads + self.lists + self.deletes
     }
 
+    /// Puts, gets, heads, lists and deletes.
+    #[must_use]
+    pub const fn counts(&self) -> [u64; 5] {
+        [self.puts, self.gets, self.heads, self.lists, self.deletes]
+    }
+
     /// Those since an earlier reading.
     #[must_use]
     pub const fn since(&self, earlier: &Requests) -> Requests {
