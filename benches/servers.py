@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Ingest and restore with cache and points on a loopback S3 server, beside moving the same objects with
-`object_store` alone, in turns; and both again with latency added to each request.
+`object_store` alone, in turns; and both again with latency added to each request. A restore is compared with a
+copy of the restored disk by `cp` besides, which is what writing it alone takes on this file system.
 
     benches/servers.py [--turns 3] [--bytes 6GiB] [--disk 4GiB] [--latency-ms 100]
 
@@ -100,7 +101,7 @@ def measure(folder, direct, delayed, arguments):
     def url(endpoint, prefix):
         return f"s3://bucket/{prefix}?region=us-east-1&endpoint={endpoint}"
 
-    sides = {"ingest": [], "ingest alone": [], "restore": [], "restore alone": [], "ingest delayed": [], "restore delayed": []}
+    sides = {"ingest": [], "ingest alone": [], "restore": [], "restore alone": [], "copy": [], "ingest delayed": [], "restore delayed": []}
     peaks = []
     for turn in range(arguments.turns):
         for name, endpoint in (("", direct), (" delayed", delayed)):
@@ -122,6 +123,13 @@ def measure(folder, direct, delayed, arguments):
                                  "--disk", "root", "--to", disk)
             sides[f"restore{name}"].append(took)
             peaks.append(peak)
+            if not name:
+                run("sh", "-c", 'cat "$0" > /dev/null', disk)
+                began = time.monotonic()
+                run("cp", "--sparse=always", disk, folder / "copy.raw")
+                run("sync", folder / "copy.raw")
+                sides["copy"].append(time.monotonic() - began)
+                (folder / "copy.raw").unlink()
             disk.unlink()
             # The server keeps all in memory.
             for prefix in (cache, points, f"copied{turn}"):
@@ -131,6 +139,8 @@ def measure(folder, direct, delayed, arguments):
         alone, ours, late = middle[f"{what} alone"], middle[what], middle[f"{what} delayed"]
         print(f"ratio {what}: throughput {alone / ours:.2f} of object_store alone ({ours:.2f} s and {alone:.2f} s)")
         print(f"ratio {what} with {arguments.latency_ms} ms a request: throughput {ours / late:.2f} of that without ({late:.2f} s)")
+    copied, ours = middle["copy"], middle["restore"]
+    print(f"ratio restore: throughput {copied / ours:.2f} of cp --sparse=always of the disk and a sync ({copied:.2f} s)")
     print(f"peak resident memory of all commands: {max(peaks):.0f} MiB, --memory 256MiB")
 
 

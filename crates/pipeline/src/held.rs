@@ -49,8 +49,6 @@ impl HeldPoints {
         selector: &PointSelector,
         who: &str,
     ) -> Result<HeldPoints, Error> {
-        let points = Points::load(store, group)?;
-        let point = points.find(selector)?.id;
         let request = HoldRequest {
             kind: HoldKind::Use,
             until: after(USE_FOR),
@@ -64,6 +62,8 @@ impl HeldPoints {
             }),
             Err(error) if error.kind() == ErrorKind::Invalid && is_read_only(&error) => {
                 tracing::warn!(%error, "the point is read without being held");
+                let points = Points::load(store, group)?;
+                let point = points.find(selector)?.id;
                 Ok(HeldPoints {
                     points,
                     point,

@@ -71,6 +71,23 @@ impl std::fmt::Debug for IngestParts {
     }
 }
 
+impl IngestParts {
+    /// Whether one of the stores bills its requests.
+    pub(crate) fn is_billed(&self) -> bool {
+        self.cache.is_billed() || self.target.is_billed()
+    }
+
+    /// Bytes of memory for compaction beside it: less with an object store, which itself holds what is read
+    /// and written.
+    pub(crate) fn upkeep_memory(&self) -> u64 {
+        let share = match self.is_billed() {
+            true => 8,
+            false => stages::PART_SHARE,
+        };
+        self.memory / share
+    }
+}
+
 /// Turns the segments of a stream into points, one step after the other. A [`Pipeline`] does the same
 /// with steps that overlap.
 ///

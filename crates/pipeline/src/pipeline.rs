@@ -16,13 +16,18 @@ use crate::{
     ingest::{IngestParts, PointReport},
     maintain::{Tended, Tools, Upkeep, Upkeeping},
     replicas::{ReplicaReport, ReplicaSpec},
-    stages::{self, PART_SHARE},
+    stages,
     stop::Stop,
     tend::say_ended,
 };
 
 /// Longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The least memory it can work in, in MiB; with an object store, which has many large requests on their
+/// way; and where replicas are fetched from one besides. Measured in docs/object-stores.md.
+const MEMORY_MIB_MIN: u64 = 64;
+const BILLED_MEMORY_MIB_MIN: u64 = 256;
+const BILLED_REPLICAS_MEMORY_MIB_MIN: u64 = 512;
 
 /// What happens while a pipeline runs.
 #[derive(Debug)]
@@ -132,7 +137,8 @@ impl PipelineBuilder {
         self
     }
 
-    /// Bytes of memory to stay under. Default 512 MiB, at least 64 MiB.
+    /// Bytes of memory to stay under. Default 512 MiB, at least 64 MiB; with an object store 256 MiB, and 512 MiB where there
+    /// are replicas besides.
     #[must_use]
     pub const fn memory(mut self, bytes: u64) -> PipelineBuilder {
         self.memory = bytes;
@@ -175,9 +181,18 @@ impl PipelineBuilder {
     ///
     /// A limit that cannot work.
     pub fn build(self) -> Result<Pipeline, Error> {
-        const MEMORY_MIN: u64 = 64 << 20;
-        if self.memory < MEMORY_MIN {
-            return Err(Error::invalid("the memory limit is at least 64MiB"));
+        let is_billed = self.cache.is_billed() || self.target.is_billed();
+        let (least, with) = match (is_billed, self.replicas.is_empty()) {
+            (false, _) => (MEMORY_MIB_MIN, ""),
+            (true, true) => (BILLED_MEMORY_MIB_MIN, " with an object store"),
+            (true, false) => (
+                BILLED_REPLICAS_MEMORY_MIB_MIN,
+                " with an object store and replicas",
+            ),
+        };
+        if self.memory >> 20 < least {
+            let what = format!("the memory limit is at least {least}MiB{with}");
+            return Err(Error::invalid(what));
         }
         let mut names: Vec<&Name> = self.replicas.iter().map(|spec| &spec.disk).collect();
         names.sort();
@@ -201,7 +216,7 @@ impl PipelineBuilder {
                 .map_err(|error| Error::invalid(format!("threads cannot be started: {error}")))
         };
         // Whoever waits for a server keeps a thread of the pool.
-        let (crew, waiting) = match self.cache.is_billed() || self.target.is_billed() {
+        let (crew, waiting) = match is_billed {
             true => (BILLED_CREW, BILLED_CREW),
             false => (CREW, 0),
         };
@@ -375,7 +390,7 @@ impl Pipeline {
                 nonces: Arc::clone(nonces),
                 clock: Arc::clone(clock),
                 upkeep: self.parts.upkeep.clone(),
-                memory: *memory / PART_SHARE,
+                memory: parts.upkeep_memory(),
                 in_use: in_use.clone(),
             },
             pool: &self.upkeep_pool,
@@ -451,6 +466,46 @@ impl Failing {
         match self.0.into_iter().next() {
             None => Ok(()),
             Some((_, error)) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use afterimage_storage::{Address, MemoryStore, RemoteStore};
+
+    use super::*;
+
+    #[test]
+    fn less_memory_than_it_takes_is_refused() {
+        let local: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        // Nobody is asked before the pipeline runs.
+        let address = Address::parse("s3://bucket?region=r").unwrap().unwrap();
+        let remote: Arc<dyn Store> = Arc::new(RemoteStore::connect(address).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let replica = ReplicaSpec {
+            disk: "root".parse().unwrap(),
+            path: folder.path().join("root.raw"),
+            record: None,
+            take_over: false,
+        };
+        for (cache, target, replicas, least) in [
+            (&local, &local, 0, 64),
+            (&local, &local, 1, 64),
+            (&remote, &local, 0, 256),
+            (&local, &remote, 0, 256),
+            (&remote, &remote, 1, 512),
+        ] {
+            let build = |bytes| {
+                let builder =
+                    Pipeline::builder("g".parse().unwrap(), Arc::clone(cache), Arc::clone(target));
+                let replicas = std::iter::repeat_n(replica.clone(), replicas);
+                let builder = replicas.fold(builder, PipelineBuilder::replica);
+                builder.memory(bytes).build()
+            };
+            let error = build((least << 20) - 1).unwrap_err().to_string();
+            assert!(error.contains(&format!("at least {least}MiB")), "{error}");
+            build(least << 20).unwrap();
         }
     }
 }

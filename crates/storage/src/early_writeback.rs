@@ -55,6 +55,9 @@ impl Scattered {
     /// Bytes begun at once. Larger than those of an object: what is begun covers many small writes with
     /// gaps between them, and asking costs a walk through all their pages.
     pub(crate) const STEP_BYTES: u64 = 8 << 20;
+    /// And at least one byte in so many of the range: what is written here and there on the whole disk makes
+    /// one walk through all of its pages, and few long stretches instead of many short ones.
+    const SPARSE_MAX: u64 = 8;
 
     /// These bytes were written.
     pub(crate) fn wrote(&self, file: &File, range: &Range<u64>) {
@@ -77,7 +80,8 @@ impl Scattered {
             due.range.start.min(range.start)..due.range.end.max(range.end)
         };
         due.bytes += range.end - range.start;
-        if due.bytes < Scattered::STEP_BYTES {
+        let range_bytes = due.range.end - due.range.start;
+        if due.bytes < Scattered::STEP_BYTES.max(range_bytes / Scattered::SPARSE_MAX) {
             return None;
         }
         let due = std::mem::take(&mut *due).range;
@@ -124,9 +128,9 @@ mod tests {
         let scattered = Scattered::default();
         let half = Scattered::STEP_BYTES / 2;
         let at = |start: u64, bytes: u64| start..start + bytes;
-        assert_eq!(scattered.add(&at(700 << 20, half)), None);
+        assert_eq!(scattered.add(&at(40 << 20, half)), None);
         assert_eq!(scattered.add(&at(512, half - 1)), None);
-        let all = 512..(700 << 20) + half;
+        let all = 512..(40 << 20) + half;
         assert_eq!(scattered.add(&at(4096, 1)), Some(all));
         // The next step begins anew, and ends before a block that may be written further.
         assert_eq!(scattered.add(&at(9000, 100)), None);
@@ -135,5 +139,18 @@ mod tests {
         assert_eq!(scattered.add(&at(0, 2 * half - 1)), None);
         scattered.synced();
         assert_eq!(scattered.add(&at(0, 2 * half - 1)), None);
+    }
+
+    #[test]
+    fn what_is_sparse_is_begun_later() {
+        let scattered = Scattered::default();
+        let step = Scattered::STEP_BYTES;
+        let at = |start: u64, bytes: u64| start..start + bytes;
+        // As many bytes as a step, but with too much between.
+        let end = 2 * step * Scattered::SPARSE_MAX;
+        assert_eq!(scattered.add(&at(0, BLOCK_BYTES)), None);
+        assert_eq!(scattered.add(&at(end - step, step)), None);
+        // An eighth of all.
+        assert_eq!(scattered.add(&at(step, step - BLOCK_BYTES)), Some(0..end));
     }
 }

@@ -154,7 +154,8 @@ impl Shared<'_> {
     ) -> Result<(), End> {
         self.check_halt()?;
         let Sized { part, taken } = sized;
-        let payload = payload.take(part.payload_bytes()).ok_or(End::Gone)?;
+        let payload_bytes = part.payload_bytes(self.parts.is_billed());
+        let payload = payload.take(payload_bytes).ok_or(End::Gone)?;
         let work = || self.pool.install(|| mover.move_part(part));
         let moved = self.figures.busy(Stage::Move, number, work)?;
         drop(taken);

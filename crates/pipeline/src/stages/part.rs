@@ -68,17 +68,24 @@ pub(crate) struct Sealed {
 /// Bytes of payload that a part has in memory at most while it is moved and sealed: what is fetched, what
 /// waits to be written, and what a store gathers.
 const PAYLOAD_BYTES_MAX: u64 = 24 << 20;
+/// The same with an object store, which has more of it on its way down and up.
+const BILLED_PAYLOAD_BYTES_MAX: u64 = 64 << 20;
 
 impl Part {
     /// About how many bytes of payload it has in memory while it is moved and sealed.
-    pub(crate) fn payload_bytes(&self) -> u64 {
+    pub(crate) fn payload_bytes(&self, is_billed: bool) -> u64 {
+        let most = if is_billed {
+            BILLED_PAYLOAD_BYTES_MAX
+        } else {
+            PAYLOAD_BYTES_MAX
+        };
         let live: u64 = self
             .live
             .iter()
             .filter(|extent| !extent.is_zero())
             .map(|extent| u64::from(extent.sectors) * SECTOR)
             .sum();
-        self.sources.stored_of(live).min(PAYLOAD_BYTES_MAX)
+        self.sources.stored_of(live).min(most)
     }
 
     /// Bytes of memory that it needs until it is moved.

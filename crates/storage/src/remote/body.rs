@@ -18,6 +18,8 @@ pub(super) async fn whole(got: GetResult) -> Result<Bytes, object_store::Error> 
     let Some(mut map) = mapped.and_then(|bytes| MmapMut::map_anon(bytes).ok()) else {
         return got.bytes().await;
     };
+    // Fewer faults, where the system has huge pages to give; it may also not.
+    let _no_matter = map.advise(memmap2::Advice::HugePage);
     let mut filled = 0;
     let mut chunks = got.into_stream();
     while let Some(chunk) = chunks.try_next().await? {

@@ -132,7 +132,16 @@ const FULL: [&str; 4] = [
 
 /// What to do about the codes that people meet.
 fn advice(told: &str) -> Option<&'static str> {
-    let known: [(&[&str], &str); 8] = [
+    let known: [(&[&str], &str); 10] = [
+        // First: what the metadata service answers says nothing about the store.
+        (
+            &["169.254.169.254", "metadata.google.internal"],
+            "no credentials are set, and the metadata service of this machine gives none",
+        ),
+        (
+            &["Account must be specified"],
+            "name the storage account: ?account=NAME or AZURE_STORAGE_ACCOUNT_NAME",
+        ),
         (
             &["BlobArchived", "InvalidObjectState"],
             "it was moved to an archive, from which it has to be fetched first",
@@ -281,5 +290,21 @@ mod tests {
         ] {
             assert_eq!(sorted(text), (kind, may_have_happened), "{text}");
         }
+    }
+
+    #[test]
+    fn the_first_cause_that_is_known_is_the_one_that_is_told() {
+        for (text, said) in [
+            (
+                "PUT http://169.254.169.254/latest/api/token: status code: 403",
+                "no credentials are set",
+            ),
+            ("Account must be specified", "?account=NAME"),
+            ("status code: 403: QuotaExceeded", "raise the quota"),
+            ("status code: 403: AccessDenied", "do not allow it"),
+        ] {
+            assert!(advice(text).unwrap().contains(said), "{text}");
+        }
+        assert_eq!(advice("error sending request"), None);
     }
 }
