@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ingest and restore with cache and points on a loopback S3 server, beside moving the same objects with
 `object_store` alone, in turns; and both again with latency added to each request. A restore is compared with a
-copy of the restored disk by `cp` besides, which is what writing it alone takes on this file system.
+copy of the restored disk by `cp` besides, which reads it from memory, looks for zeroes, and writes it.
 
     benches/servers.py [--turns 3] [--bytes 6GiB] [--disk 4GiB] [--latency-ms 100]
 

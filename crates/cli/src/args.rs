@@ -203,7 +203,8 @@ pub(crate) struct Replicate {
     /// never be a second one
     #[arg(long)]
     pub(crate) sole_worker: bool,
-    /// Memory to stay under: at least 64MiB, with an object store 256MiB, with replicas besides 512MiB
+    /// Memory to stay under: at least 64MiB, with an object store 256MiB, with replicas that are
+    /// fetched from one 512MiB
     #[arg(long, default_value = "512MiB", value_name = "SIZE")]
     pub(crate) memory: Size,
     /// Threads that hash and compress; one a core where none are given

@@ -9,7 +9,7 @@ use afterimage_recovery::{
     holds::{Held, HoldRequest, list_holds, take_hold},
     name::hold_key,
 };
-use afterimage_storage::{Nonces, Store, StoreErrorKind};
+use afterimage_storage::{Nonces, Operation, Store, StoreErrorKind};
 
 use crate::{
     clock::system_clock,
@@ -221,7 +221,7 @@ fn is_read_only(error: &Error) -> bool {
     let mut below = std::error::Error::source(error);
     while let Some(cause) = below {
         if let Some(store) = cause.downcast_ref::<afterimage_storage::StoreError>() {
-            return store.kind == StoreErrorKind::Denied;
+            return (store.operation, store.kind) == (Operation::Create, StoreErrorKind::Denied);
         }
         below = cause.source();
     }

@@ -137,8 +137,8 @@ impl PipelineBuilder {
         self
     }
 
-    /// Bytes of memory to stay under. Default 512 MiB, at least 64 MiB; with an object store 256 MiB, and 512 MiB where there
-    /// are replicas besides.
+    /// Bytes of memory to stay under. Default 512 MiB, at least 64 MiB; with an object store 256 MiB, and 512 MiB where
+    /// replicas are fetched from one.
     #[must_use]
     pub const fn memory(mut self, bytes: u64) -> PipelineBuilder {
         self.memory = bytes;
@@ -182,12 +182,13 @@ impl PipelineBuilder {
     /// A limit that cannot work.
     pub fn build(self) -> Result<Pipeline, Error> {
         let is_billed = self.cache.is_billed() || self.target.is_billed();
-        let (least, with) = match (is_billed, self.replicas.is_empty()) {
+        let has_fetched_replicas = self.target.is_billed() && !self.replicas.is_empty();
+        let (least, with) = match (is_billed, has_fetched_replicas) {
             (false, _) => (MEMORY_MIB_MIN, ""),
-            (true, true) => (BILLED_MEMORY_MIB_MIN, " with an object store"),
-            (true, false) => (
+            (true, false) => (BILLED_MEMORY_MIB_MIN, " with an object store"),
+            (true, true) => (
                 BILLED_REPLICAS_MEMORY_MIB_MIN,
-                " with an object store and replicas",
+                " with replicas that are fetched from an object store",
             ),
         };
         if self.memory >> 20 < least {
@@ -221,8 +222,7 @@ impl PipelineBuilder {
             false => (CREW, 0),
         };
         let figures = Figures::new(&self.group, Arc::clone(&self.clock), crew);
-        let own_pool = self.target.is_billed() && !self.replicas.is_empty();
-        let replica_pool = own_pool.then(|| pool(self.threads, "replica"));
+        let replica_pool = has_fetched_replicas.then(|| pool(self.threads, "replica"));
         Ok(Pipeline {
             replica_pool: replica_pool.transpose()?,
             pool: pool(self.threads + waiting, "afterimage")?,
@@ -494,6 +494,8 @@ mod tests {
             (&local, &local, 1, 64),
             (&remote, &local, 0, 256),
             (&local, &remote, 0, 256),
+            (&remote, &local, 1, 256),
+            (&local, &remote, 1, 512),
             (&remote, &remote, 1, 512),
         ] {
             let build = |bytes| {

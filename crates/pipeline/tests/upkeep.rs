@@ -16,8 +16,8 @@ use std::{
 };
 
 use afterimage::{
-    ErrorKind, Event, MarkerKind, Name, Pipeline, PipelineBuilder, PointSelector, Points, Stop,
-    Tend, Tended, Timestamp, Upkeep,
+    ErrorKind, Event, HeldPoints, MarkerKind, Name, Pipeline, PipelineBuilder, PointSelector,
+    Points, Stop, Tend, Tended, Timestamp, Upkeep,
     cache::{SegmentLimits, StreamWriter, WriterOptions},
     changelog::{Disk, Epoch, ObjectId, SectorSize},
     recovery::{compact::CompactionSettings, load_head, name::ended_key},
@@ -287,6 +287,7 @@ fn a_rewrite_that_takes_for_ever_delays_no_pruning() {
 struct Refusing {
     inner: MemoryStore,
     part: &'static str,
+    kind: StoreErrorKind,
     refused: AtomicU64,
 }
 
@@ -294,7 +295,7 @@ impl Refusing {
     fn call(&self, operation: Operation, key: &Key) -> Result<&MemoryStore, StoreError> {
         if key.as_str().contains(self.part) {
             self.refused.fetch_add(1, Ordering::SeqCst);
-            return Err(StoreError::new(operation, key, StoreErrorKind::Unavailable));
+            return Err(StoreError::new(operation, key, self.kind));
         }
         Ok(&self.inner)
     }
@@ -343,6 +344,7 @@ fn upkeep_that_fails_is_told_and_points_go_on() {
         let store = Arc::new(Refusing {
             inner: MemoryStore::new(),
             part,
+            kind: StoreErrorKind::Unavailable,
             refused: AtomicU64::new(0),
         });
         let (cache, target) = (memory(), Arc::clone(&store) as Arc<dyn Store>);
@@ -369,6 +371,37 @@ fn upkeep_that_fails_is_told_and_points_go_on() {
         assert_eq!(sums.upkeep_failures, u64::try_from(told.len()).unwrap());
         assert_eq!(source.check(&target), [1, 2, 3, 4]);
     }
+}
+
+#[test]
+fn who_may_not_hold_reads_all_the_same_and_who_may_not_look_is_refused_at_once() {
+    let inner = MemoryStore::new();
+    let (cache, target) = (memory(), Arc::new(inner.clone()) as Arc<dyn Store>);
+    let mut source = Source::new(&cache);
+    (0..2).for_each(|_| source.step());
+    let pipeline = pipeline(&cache, &target, eager()).build().unwrap();
+    pipeline.run_once(&mut |_| {}).unwrap();
+    let take = |part| {
+        let refusing = Arc::new(Refusing {
+            inner: inner.clone(),
+            part,
+            kind: StoreErrorKind::Denied,
+            refused: AtomicU64::new(0),
+        });
+        let store = Arc::clone(&refusing) as Arc<dyn Store>;
+        let held = HeldPoints::take(&store, &name("shop"), &PointSelector::Latest, "test");
+        (held, refusing.refused.load(Ordering::SeqCst))
+    };
+    let (held, refused) = take("/holds/");
+    let held = held.unwrap();
+    assert_eq!((held.point(), refused), (2, 1));
+    let reader = held.points().open(&PointSelector::Latest).unwrap();
+    let mut start = [0; 4096];
+    reader.read_at(&name("root"), 0, &mut start).unwrap();
+    assert_eq!(start[..], source.points[1][..4096]);
+    held.release().unwrap();
+    let (held, refused) = take("/manifest");
+    assert_eq!((held.unwrap_err().kind(), refused), (ErrorKind::Invalid, 1));
 }
 
 #[test]

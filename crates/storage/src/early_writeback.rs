@@ -58,6 +58,8 @@ impl Scattered {
     /// And at least one byte in so many of the range: what is written here and there on the whole disk makes
     /// one walk through all of its pages, and few long stretches instead of many short ones.
     const SPARSE_MAX: u64 = 8;
+    /// However large the disk, not more than this waits for that.
+    const SPARSE_BYTES_MAX: u64 = 512 << 20;
 
     /// These bytes were written.
     pub(crate) fn wrote(&self, file: &File, range: &Range<u64>) {
@@ -81,7 +83,8 @@ impl Scattered {
         };
         due.bytes += range.end - range.start;
         let range_bytes = due.range.end - due.range.start;
-        if due.bytes < Scattered::STEP_BYTES.max(range_bytes / Scattered::SPARSE_MAX) {
+        let sparse = (range_bytes / Scattered::SPARSE_MAX).min(Scattered::SPARSE_BYTES_MAX);
+        if due.bytes < Scattered::STEP_BYTES.max(sparse) {
             return None;
         }
         let due = std::mem::take(&mut *due).range;
@@ -152,5 +155,12 @@ mod tests {
         assert_eq!(scattered.add(&at(end - step, step)), None);
         // An eighth of all.
         assert_eq!(scattered.add(&at(step, step - BLOCK_BYTES)), Some(0..end));
+        // Both ends of a large disk.
+        let most = Scattered::SPARSE_BYTES_MAX;
+        let disk = 4 << 40;
+        assert_eq!(scattered.add(&at(0, BLOCK_BYTES)), None);
+        assert_eq!(scattered.add(&at(disk - BLOCK_BYTES, BLOCK_BYTES)), None);
+        assert_eq!(scattered.add(&at(1 << 30, most - 3 * BLOCK_BYTES)), None);
+        assert_eq!(scattered.add(&at(1 << 40, BLOCK_BYTES)), Some(0..disk));
     }
 }

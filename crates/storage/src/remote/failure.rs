@@ -45,6 +45,16 @@ pub(super) fn failure(
         Effect::None
     };
     let failed = StoreError::new(operation, what, verdict.kind).with_effect(effect);
+    explained(failed, error)
+}
+
+/// An error before anything was sent: there is no usable configuration for `what`.
+pub(super) fn unusable(what: impl fmt::Display, error: object_store::Error) -> StoreError {
+    let denied = StoreError::new(Operation::Open, what, StoreErrorKind::Denied);
+    explained(denied, error)
+}
+
+fn explained(failed: StoreError, error: object_store::Error) -> StoreError {
     match advice(&told(&error)) {
         Some(advice) => failed.with_source(Explained { advice, error }),
         None => failed.with_source(shortened(&error)),
@@ -63,6 +73,14 @@ pub(super) fn verdict(error: &object_store::Error) -> Verdict {
         kind: StoreErrorKind::Unavailable,
         may_have_happened: true,
     };
+    if holds(&METADATA) {
+        // What it says is about credentials and never about an object; the request was not sent.
+        let is_refused = matches!(status(&told), Some(400..500));
+        return certain(match is_refused {
+            true => StoreErrorKind::Denied,
+            false => StoreErrorKind::Unavailable,
+        });
+    }
     match status(&told) {
         Some(507) => return certain(StoreErrorKind::Full),
         // Whatever else the answer says, it may have been done.
@@ -114,6 +132,13 @@ const BROKEN_OFF: [&str; 4] = [
     "XAmzContentSHA256Mismatch",
 ];
 
+/// Hosts of the services that give a machine its credentials.
+const METADATA: [&str; 3] = [
+    "169.254.169.254",
+    "169.254.170.",
+    "metadata.google.internal",
+];
+
 /// Codes of a bucket or container that is not there.
 const NO_BUCKET: [&str; 4] = [
     "NoSuchBucket",
@@ -135,8 +160,8 @@ fn advice(told: &str) -> Option<&'static str> {
     let known: [(&[&str], &str); 10] = [
         // First: what the metadata service answers says nothing about the store.
         (
-            &["169.254.169.254", "metadata.google.internal"],
-            "no credentials are set, and the metadata service of this machine gives none",
+            &METADATA,
+            "no credentials are set, and the metadata service of this machine gave none",
         ),
         (
             &["Account must be specified"],
@@ -287,6 +312,21 @@ mod tests {
                 false,
             ),
             ("error sending request", StoreErrorKind::Unavailable, true),
+            (
+                "GET http://169.254.169.254/latest/meta-data: status code: 404",
+                StoreErrorKind::Denied,
+                false,
+            ),
+            (
+                "PUT http://169.254.169.254/latest/api/token: error sending request",
+                StoreErrorKind::Unavailable,
+                false,
+            ),
+            (
+                "GET http://169.254.170.2/v2: status code: 503",
+                StoreErrorKind::Unavailable,
+                false,
+            ),
         ] {
             assert_eq!(sorted(text), (kind, may_have_happened), "{text}");
         }
@@ -306,5 +346,10 @@ mod tests {
             assert!(advice(text).unwrap().contains(said), "{text}");
         }
         assert_eq!(advice("error sending request"), None);
+        let azure = object_store::azure::MicrosoftAzureBuilder::new().with_container_name("c");
+        let error = unusable("az://c", azure.build().unwrap_err());
+        assert_eq!(error.kind, StoreErrorKind::Denied);
+        let cause = error.source().unwrap().to_string();
+        assert!(cause.contains("?account=NAME"), "{cause}");
     }
 }

@@ -111,12 +111,9 @@ impl RemoteStore {
         address: Address,
         settings: &[(&str, &str)],
     ) -> Result<RemoteStore, StoreError> {
-        let failed = |error: object_store::Error| {
-            let denied = StoreError::new(Operation::Open, &address, StoreErrorKind::Denied);
-            denied.with_source(error)
-        };
         let counter = Arc::<Counter>::default();
-        let clients = connect::connect(&address, settings, &counter).map_err(failed)?;
+        let clients = connect::connect(&address, settings, &counter);
+        let clients = clients.map_err(|error| failure::unusable(&address, error))?;
         let runtime = runtime::runtime().map_err(|error| {
             let kind = StoreErrorKind::Unavailable;
             StoreError::new(Operation::Open, &address, kind).with_source(error)
