@@ -8,8 +8,8 @@ use std::{
 
 use rustix::fs::{SeekFrom, copy_file_range, seek};
 
-/// Copies every file in `from`, but not the folders in it, into `to`, a new folder, and makes it durable: each copy is synced,
-/// then the folder.
+/// Copies every file in `from`, but not the folders in it, into `to`, a new folder, and makes it
+/// durable: each copy is synced, then the folder.
 ///
 /// # Errors
 ///

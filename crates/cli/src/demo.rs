@@ -318,19 +318,18 @@ fn table(checks: &[Check]) -> Table {
 fn commands(place: &Place) -> String {
     // What is there now is full, or gone at the end: it is somebody's own folder the next time.
     let there = place.dir.display().to_string();
-    let dir = "DIR";
-    let cache = place.cache.replace(&there, dir);
-    let target = place.target.replace(&there, dir);
+    let cache = place.cache.replace(&there, "DIR");
+    let target = place.target.replace(&there, "DIR");
     let log = format!("crates/cli/demo/{LOG_NAME}");
     format!(
         "the same by hand, in a folder DIR of yours:
   afterimage import log-writes {log} --disk {DISK} --size 64MiB \\
       --group {GROUP} --cache '{cache}' --marker-every {MARKER_EVERY}
   afterimage replicate --group {GROUP} --cache '{cache}' --target '{target}' --once \\
-      --replica {DISK}={dir}/replica.raw
+      --replica {DISK}=DIR/replica.raw
   afterimage points --group {GROUP} --target '{target}'
   afterimage restore --group {GROUP} --target '{target}' --point latest --disk {DISK} \\
-      --to {dir}/newest.raw
+      --to DIR/newest.raw
   afterimage verify --group {GROUP} --target '{target}'
 "
     )

@@ -7,6 +7,7 @@ use crate::{
     args,
     failure::Failure,
     output::{Output, time},
+    time_arg::length,
 };
 
 /// A time, or a duration from now on.
@@ -28,9 +29,8 @@ pub(crate) fn parse_until(text: &str) -> Result<Until, String> {
             "{text:?} is neither a time such as 2026-12-01T00:00:00Z nor a duration such as 30d"
         )
     })?;
-    let marker = jiff::SpanRelativeTo::days_are_24_hours();
-    match span.to_duration(marker) {
-        Ok(time) if time.is_positive() => Ok(Until::For(time)),
+    match length(span) {
+        Some(time) if time.is_positive() => Ok(Until::For(time)),
         _ => Err("give a duration above zero, in weeks, days, hours or less".to_owned()),
     }
 }

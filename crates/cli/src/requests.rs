@@ -1,5 +1,7 @@
 //! What was asked of the servers of a run.
 
+use std::fmt::Display;
+
 use afterimage::storage::{Requests, Store};
 use serde_json::{Value, json};
 
@@ -27,22 +29,19 @@ pub(crate) fn line(name: &str, store: &dyn Store, (what, many): (&str, u64)) -> 
 }
 
 fn describe(name: &str, requests: &Requests, what: &str, many: u64) -> String {
-    let [puts, gets, heads, lists, deletes] = requests.counts();
-    let all = requests.all();
-    let kinds = format!("{puts} put, {gets} get, {heads} head, {lists} list, {deletes} delete");
+    let (counts, all) = (requests.counts(), requests.all());
     let each = match many {
         0 => String::new(),
         _ => {
-            let each = requests.counts().map(|count| tenths(count, many));
-            let [puts, gets, heads, lists, deletes] = each;
-            let all = tenths(all, many);
-            format!(
-                "; {all} a {what}: {puts} put, {gets} get, {heads} head, {lists} list, \
-                 {deletes} delete"
-            )
+            let each = kinds(counts.map(|count| tenths(count, many)));
+            format!("; {} a {what}: {each}", tenths(all, many))
         }
     };
-    format!("requests to the {name}: {all} ({kinds}){each}")
+    format!("requests to the {name}: {all} ({}){each}", kinds(counts))
+}
+
+fn kinds<T: Display>([puts, gets, heads, lists, deletes]: [T; 5]) -> String {
+    format!("{puts} put, {gets} get, {heads} head, {lists} list, {deletes} delete")
 }
 
 /// A quotient with one digit behind the point.

@@ -4,11 +4,16 @@
 pub(crate) fn parse_time(text: &str) -> Result<jiff::SignedDuration, String> {
     let wrong = || format!("{text:?} is no length of time; give one such as 10s, 5m or 7d");
     let span: jiff::Span = text.parse().map_err(|_| wrong())?;
-    let days = jiff::SpanRelativeTo::days_are_24_hours();
-    match span.to_duration(days) {
-        Ok(time) if !time.is_negative() => Ok(time),
+    match length(span) {
+        Some(time) if !time.is_negative() => Ok(time),
         _ => Err(wrong()),
     }
+}
+
+/// How long a span is, where a day has 24 hours; `None` where that is not known, as of a month.
+pub(crate) fn length(span: jiff::Span) -> Option<jiff::SignedDuration> {
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    span.to_duration(days).ok()
 }
 
 #[cfg(test)]

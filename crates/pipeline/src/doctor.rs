@@ -74,12 +74,9 @@ pub fn examine(url: &str, role: Role) -> Vec<Finding> {
     let (store, remote) = match open(url) {
         Ok(opened) => opened,
         Err(error) => {
-            let cause = error
-                .cause()
-                .map_or(String::new(), |cause| format!(" ({cause})"));
             findings.push(Finding {
                 error: Some(error.kind()),
-                ..bad("reach", format!("{error}{cause}"))
+                ..bad("reach", error.again().to_string())
             });
             return findings;
         }
@@ -181,11 +178,10 @@ fn explained(error: &StoreError) -> String {
 fn permission(what: &'static str, is_needed: bool, refused: Option<&StoreError>) -> Finding {
     match (refused, is_needed) {
         (None, true) => good(what, "allowed"),
-        (Some(error), true) => refused_by(what, error),
         (Some(error), false) if error.kind == StoreErrorKind::Denied => {
             good(what, "not allowed, and not needed")
         }
-        (Some(error), false) => refused_by(what, error),
+        (Some(error), _) => refused_by(what, error),
         (None, false) => Finding {
             verdict: Verdict::Notable,
             ..good(what, "allowed, but an agent does not need it: take it away")

@@ -137,8 +137,8 @@ impl PipelineBuilder {
         self
     }
 
-    /// Bytes of memory to stay under. Default 512 MiB, at least 64 MiB; with an object store 256 MiB, and 512 MiB where
-    /// replicas are fetched from one.
+    /// Bytes of memory to stay under. Default 512 MiB, at least 64 MiB; with an object store 256 MiB,
+    /// and 512 MiB where replicas are fetched from one.
     #[must_use]
     pub const fn memory(mut self, bytes: u64) -> PipelineBuilder {
         self.memory = bytes;
